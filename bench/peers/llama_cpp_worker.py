@@ -1,0 +1,126 @@
+"""Runs llama.cpp for the benchmarks: one JSON command a line on stdin, one JSON answer a line on stdout.
+
+Needs only NumPy and llama-cpp-python, and is run by the interpreter that has them (`peers/llama_cpp.py` starts it), so
+that a llama.cpp compiled for the machine need not share our environment. Large arrays go through a memory-mapped file.
+
+    {"op": "load", "path": ..., "threads": n, "context": n, "scores": FILE, "rows": n, "repack": bool}
+                                                                  → {"version", "features", "vocabulary"}
+    {"op": "score", "tokens": [...], "start": n}                  → {"seconds"}; FILE holds the scores of each token
+    {"op": "pass", "tokens": [...], "start": n, "scored": bool}   → {"seconds"}; keys and values stay
+    {"op": "generate", "tokens": [...], "count": n}               → {"tokens", "first_s", "seconds"}; greedy, no stops
+
+`start` cuts the sequence to that many tokens first.
+"""
+
+import ctypes
+import json
+import os
+import sys
+import time
+from typing import Any
+
+import llama_cpp as llama
+import numpy as np
+
+
+class Model:
+    """One model with one sequence."""
+
+    def __init__(self, *, path: str, threads: int, context: int, scores: str, rows: int, repack: bool) -> None:
+        llama.llama_backend_init()
+        model = llama.llama_model_default_params()
+        model.use_extra_bufts = repack  # weights rearranged for faster kernels (REPACK, AMX): its default
+        self.model = llama.llama_model_load_from_file(path.encode(), model)
+        if not self.model:
+            raise RuntimeError(f"llama.cpp cannot load {path}")
+        self.vocabulary = llama.llama_vocab_n_tokens(llama.llama_model_get_vocab(self.model))
+        given = llama.llama_context_default_params()
+        given.n_ctx = context
+        given.n_batch = given.n_ubatch = max(rows, 512)  # its default for a prompt pass
+        given.n_threads = given.n_threads_batch = threads
+        self.context = llama.llama_init_from_model(self.model, given)
+        if not self.context:
+            raise RuntimeError(f"llama.cpp cannot make a context of {context} tokens")
+        self.batch = llama.llama_batch_init(max(rows, 512), 0, 1)
+        self.scores = np.memmap(scores, np.float32, "r+", shape=(rows, self.vocabulary))
+
+    def run(self, tokens: list[int], start: int, scored: str) -> float:
+        """Seconds of one pass; `scored` is "all", "last" or "none"."""
+        llama.llama_memory_seq_rm(llama.llama_get_memory(self.context), 0, start, -1)
+        self.batch.n_tokens = len(tokens)
+        for index, token in enumerate(tokens):
+            self.batch.token[index] = token
+            self.batch.pos[index] = start + index
+            self.batch.n_seq_id[index] = 1
+            self.batch.seq_id[index][0] = 0
+            self.batch.logits[index] = scored == "all" or (scored == "last" and index == len(tokens) - 1)
+        begin = time.perf_counter()
+        status = llama.llama_decode(self.context, self.batch)
+        llama.llama_synchronize(self.context)
+        seconds = time.perf_counter() - begin
+        if status:
+            raise RuntimeError(f"llama_decode gave {status} for {len(tokens)} tokens at {start}")
+        return seconds
+
+    def score(self, tokens: list[int], start: int) -> float:
+        """Write the scores of each token to the shared file; seconds of the pass alone."""
+        seconds = self.run(tokens, start, "all")
+        self.scores[: len(tokens)] = self._logits(len(tokens))
+        return seconds
+
+    def generate(self, tokens: list[int], count: int) -> dict[str, Any]:
+        """Greedy tokens one pass at a time, as plain generation does."""
+        begin = time.perf_counter()
+        self.run(tokens, 0, "last")
+        chosen = [int(self._logits(1)[0].argmax())]
+        first = time.perf_counter()
+        while len(chosen) < count:
+            self.run(chosen[-1:], len(tokens) + len(chosen) - 1, "last")
+            chosen.append(int(self._logits(1)[0].argmax()))
+        return {"tokens": chosen, "first_s": first - begin, "seconds": time.perf_counter() - begin}
+
+    def _logits(self, rows: int) -> np.ndarray[Any, np.dtype[np.float32]]:
+        pointer = ctypes.cast(llama.llama_get_logits(self.context), ctypes.POINTER(ctypes.c_float))
+        return np.ctypeslib.as_array(pointer, (rows, self.vocabulary))
+
+
+def features() -> dict[str, int]:
+    """What the library says it was built to use, such as AVX512_VNNI: 1."""
+    pairs = llama.llama_print_system_info().decode().replace("CPU :", "").split("|")
+    named = (pair.split("=") for pair in pairs if "=" in pair)
+    return {name.split(":")[-1].strip(): int(value) for name, value in named}
+
+
+def answer(model: Model | None, command: dict[str, Any]) -> tuple[Model | None, dict[str, Any]]:
+    operation = command.pop("op")
+    if operation == "load":
+        model = Model(**command)
+        return model, {"version": llama.__version__, "features": features(), "vocabulary": model.vocabulary}
+    if model is None:
+        raise RuntimeError("load comes first")
+    if operation == "score":
+        return model, {"seconds": model.score(**command)}
+    if operation == "pass":
+        scored = "all" if command.pop("scored") else "none"
+        return model, {"seconds": model.run(scored=scored, **command)}
+    if operation == "generate":
+        return model, model.generate(**command)
+    raise RuntimeError(f"unknown operation {operation}")
+
+
+def main() -> None:
+    # llama.cpp may print to stdout: keep the real one for answers and send everything else to stderr.
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
+    model: Model | None = None
+    for line in sys.stdin:
+        try:
+            model, result = answer(model, json.loads(line))
+        except (RuntimeError, TypeError, ValueError, OSError) as error:
+            result = {"error": f"{type(error).__name__}: {error}"}
+        answers.write(json.dumps(result) + "\n")
+        answers.flush()
+
+
+if __name__ == "__main__":
+    main()

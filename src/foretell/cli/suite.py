@@ -1,0 +1,80 @@
+"""`foretell bench suite`: speed per class of prompts, plain and with lookup, interleaved."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from foretell.cli import options
+
+
+def suite(
+    file: Annotated[Path, typer.Argument(help="JSONL file: klass, id and prompt on each line.")],
+    *,
+    model: options.ModelName = None,
+    max_tokens: options.MaxTokens = 128,
+    temperature: options.Temperature = 0.0,
+    seed: Annotated[int, typer.Option("--seed", help="Of the order, and of sampling.")] = 0,
+    classes: Annotated[str, typer.Option("--classes", help="Only these, separated by commas.")] = "",
+    limit: Annotated[int | None, typer.Option("--limit", min=1, help="Prompts per class.", show_default="all")] = None,
+    threads: options.Threads = None,
+    context: options.ContextSize = None,
+    json_: options.Json = False,
+) -> None:
+    """Run a suite of prompts and print a table per class, then one line of JSON."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from foretell.lab.machine import machine
+    from foretell.lab.suite import Ours, read_suite, run_suite, summarise
+    from foretell.runtime.settings import Options, Settings
+
+    settings = Options(temperature=temperature, seed=seed)
+    Settings(**settings, max_tokens=max_tokens)
+    prompts = read_suite(file, [each.strip() for each in classes.split(",") if each.strip()], limit)
+    with options.opened(model, threads, context) as loaded:
+        ours = [Ours(name, loaded, Options(**settings, speculation=name == "lookup")) for name in ("plain", "lookup")]
+        for each in ours:
+            each.run("Hello", 4)  # the first answer of a process pays for what is set up once
+        with Progress(console=Console(stderr=True)) as progress:
+            task = progress.add_task(f"{len(prompts)} prompts", total=len(prompts) * len(ours))
+            runs = list(run_suite(prompts, ours, max_tokens, seed, lambda _: progress.advance(task)))
+        facts = {"model": loaded.name, "machine": machine(), "suite": file.name, "max_tokens": max_tokens}
+    configurations = summarise(runs)
+    if not json_:
+        print_table(configurations)
+    typer.echo(json.dumps({**facts, "temperature": temperature, "seed": seed, "configurations": configurations}))
+
+
+def print_table(configurations: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> None:
+    """One row per class and configuration."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from foretell.cli.render import number
+
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for column in ("class", "configuration", "tokens"):
+        table.add_column(column, justify="right" if column == "tokens" else "left")
+    for column in ("tokens/s", "ratio", "first token, s", "response, s", "per round", "accepted", "mismatches"):
+        table.add_column(column, justify="right")
+    first = next(iter(configurations.values()))
+    for klass in first:
+        for name, figures in configurations.items():
+            row, base = figures[klass], first[klass]["tokens_per_s"]
+            ratio = row["tokens_per_s"] / base if row["tokens_per_s"] and base else None
+            table.add_row(
+                klass,
+                name,
+                str(row["tokens"]),
+                number(row["tokens_per_s"], "{:.1f}"),
+                number(ratio),
+                number(row["first_token_s"]),
+                number(row["response_s"]),
+                number(row["tokens_per_round"]),
+                number(row["acceptance"], "{:.0%}"),
+                str(row["mismatches"]),
+            )
+    Console().print(table)

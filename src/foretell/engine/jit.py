@@ -1,0 +1,103 @@
+"""LLVM modules to machine code: compiled once, kept on disk as objects, loaded without rebuilding any IR.
+
+An object's key is the digest of this package's sources, LLVM's version, the instruction set and the module's name, so any change of the
+generator makes new objects. Linking resolves nothing outside the object: a call into libm or compiler-rt is an error here, not a crash later.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+
+import llvmlite.binding as llvm
+import llvmlite.ir as ir
+
+from foretell.engine.isa import ISA
+
+Build = Callable[[ir.Module, ISA], None]
+_NO_BUILTINS = '"no-builtins"'
+
+
+@cache
+def _start() -> llvm.LLJIT:
+    llvm.initialize_native_target()
+    llvm.initialize_native_asmprinter()
+    return llvm.create_lljit_compiler(use_jit_link=True)
+
+
+@cache
+def _generator_digest() -> str:
+    digest = hashlib.sha256(repr(llvm.llvm_version_info).encode())
+    root = Path(__file__).parent
+    for source in sorted(root.rglob("*.py")):
+        digest.update(source.read_bytes())
+    return digest.hexdigest()
+
+
+def target_machine(isa: ISA) -> llvm.TargetMachine:
+    """LLVM's description of an instruction set on this platform."""
+    _start()
+    target = llvm.Target.from_default_triple()
+    return target.create_target_machine(cpu=isa.cpu, features=",".join(isa.features), opt=3, reloc="pic", jit=True)
+
+
+def optimised(name: str, isa: ISA, build: Build) -> llvm.ModuleRef:
+    """Build a module, verify it and run LLVM's O3 pipeline over it."""
+    machine = target_machine(isa)
+    module = ir.Module(name)
+    module.triple = llvm.get_default_triple()
+    build(module, isa)
+    for fn in module.functions:
+        if not fn.is_declaration:
+            fn.attributes._known = fn.attributes._known | {_NO_BUILTINS}  # noqa: SLF001 - llvmlite lists no such attribute
+            fn.attributes.add(_NO_BUILTINS)  # loops that copy stay loops: nothing may call memcpy
+    parsed = llvm.parse_assembly(str(module))
+    parsed.verify()
+    options = llvm.create_pipeline_tuning_options(speed_level=3)
+    builder = llvm.create_pass_builder(machine, options)
+    builder.getModulePassManager().run(parsed, builder)
+    return parsed
+
+
+def assembly(name: str, isa: ISA, build: Build) -> str:
+    """The machine code as text."""
+    return str(target_machine(isa).emit_assembly(optimised(name, isa, build)))
+
+
+class Library:
+    """Functions of one compiled module, by name. Keep it alive while their addresses are in use."""
+
+    _count = 0
+
+    def __init__(self, name: str, exports: tuple[str, ...], isa: ISA, build: Build, cache_dir: Path | None) -> None:
+        image = _object(name, isa, build, cache_dir)
+        jit = llvm.JITLibraryBuilder().add_object_img(image)
+        for export in exports:
+            jit.export_symbol(export)
+        Library._count += 1
+        self._tracker = jit.link(_start(), f"{name}.{isa.name}.{Library._count}")
+        self._jit = _start()
+
+    def __getitem__(self, function: str) -> int:
+        """The address of an exported function."""
+        return int(self._tracker[function])
+
+
+def _object(name: str, isa: ISA, build: Build, cache_dir: Path | None) -> bytes:
+    if cache_dir is None:
+        return bytes(target_machine(isa).emit_object(optimised(name, isa, build)))
+    key = hashlib.sha256(f"{_generator_digest()} {isa.name} {llvm.get_default_triple()} {name}".encode()).hexdigest()[:24]
+    path = cache_dir / f"{name}.{isa.name}.{key}.o"
+    if path.exists():
+        return path.read_bytes()
+    image = bytes(target_machine(isa).emit_object(optimised(name, isa, build)))
+    cache_dir.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=cache_dir, prefix=".partial-")
+    with os.fdopen(handle, "wb") as file:
+        file.write(image)
+    Path(temporary).replace(path)
+    return image

@@ -1,0 +1,299 @@
+"""Attention of the rows of a pass to their sequence's keys and values.
+
+The keys that a row sees are those of logical positions 0..its own. All but the last few lie in pages at their logical position: what is committed,
+and the *trunk*, the chain of first children of this pass. The rest are ancestors off the trunk and lie in a side page, by slot.
+
+Sums run over spans of PAGE logical positions and the spans are merged in order (the online softmax of arXiv 2205.14135), so a row's result depends on logical
+positions alone: not on slots, tiles, threads or what else is in the pass. Lanes hold 16 positions for scores and 16 dimensions for values;
+every lane adds in the order of positions, so it does not matter whether a key came from a page or from the side.
+
+Work items (records of 8-byte fields) are made per pass: a tile of rows of one sequence, a key-value head, a range of spans. With
+few rows each span is an item of its own and leaves a partial result for `merge`; with many, an item goes over all its spans.
+"""
+
+from __future__ import annotations
+
+import llvmlite.ir as ir
+
+from foretell.engine.emit import F16, F32, I32, I64, PTR, Fn, Pointer, Value, vector
+from foretell.engine.isa import ISA
+from foretell.engine.kernels.elementwise import exp
+from foretell.engine.layout import PAGE
+
+FLOATS, INTS, HALVES = vector(F32), vector(I32), vector(F16)
+EXPORTS = ("attend", "merge")
+
+TILE_ROWS = 8  # rows of a work item
+PANEL = 8  # query vectors (row and head) that a register tile holds
+LINE = 256  # floats from one query vector to the next in scratch: the largest head size, and room for a span of scores
+LOWEST = -3.0e38
+
+# The record of both operations. ITEMS: address of work items. ROW_TABLE: i64 [rows][ROW_FIELDS]. SIDE: address of the side pages' addresses.
+(QKV, QKV_STRIDE, HEADS, KV_HEADS, HEAD, SCALE, LAYER_AT, ITEMS, ROW_TABLE, SIDE, SIDE_SLOTS, OUT, OUT_STRIDE, PARTIALS, SPANS, SCRATCH,
+ SCRATCH_BYTES) = range(17)
+FIELDS = 17
+# A work item. PARTIAL: 1 when results go to PARTIALS.
+I_ROW, I_ROWS, I_PAGES, I_FIRST, I_LAST, I_KV_HEAD, I_PARTIAL = range(7)
+ITEM_FIELDS = 8
+# A row. SEEN: positions in pages that it sees. S_AT, S_COUNT: its side ancestors, itself included, as a range of SIDE_SLOTS.
+# OUT_SPANS: spans to merge.
+R_SEEN, R_S_AT, R_S_COUNT, R_SPANS = range(4)
+ROW_FIELDS = 4
+
+
+def scratch_bytes(group_heads: int) -> int:
+    """Scratch a thread needs: queries, scores, the running and the span's result, for a tile of rows and all heads of a group."""
+    vectors = TILE_ROWS * group_heads
+    return 4 * LINE * vectors * 4 + 64 * vectors + 4096
+
+
+def partial_floats(head_size: int) -> int:
+    """Floats of a partial result: maximum, sum, padding to 16, weighted values."""
+    return 16 + head_size
+
+
+def build(module: ir.Module, isa: ISA) -> None:
+    """All functions of this file."""
+    for count in range(1, PANEL + 1):
+        _panel(module, isa, count)
+    _panels(module, isa)
+    _merge_into(module, isa)
+    _attend(module, isa)
+    _merge(module, isa)
+
+
+def _panel(module: ir.Module, isa: ISA, count: int) -> None:
+    """out[j][16] = out[j] * keep + sum over k of a[j][k] * b[k][16 halves]; a's and out's lines are LINE floats apart."""
+    fn = Fn(module, isa, f"panel_{count}", [PTR, PTR, I64, I64, PTR])
+    fn.raw.linkage = "internal"
+    a, b, stride, length, out = fn.args
+    acc = [fn.var(fn.const(FLOATS, 0.0)) for _ in range(count)]
+    with fn.range(0, length) as k:
+        right = fn.isa.from_half(fn, b.load(HALVES, k * stride))
+        for j in range(count):
+            acc[j].set(fn.fma(a.load(F32, k * 4 + 4 * LINE * j).splat(), right, acc[j].get()))
+    for j in range(count):
+        out.store(acc[j].get(), 4 * LINE * j)
+    fn.finish()
+
+
+def _panels(module: ir.Module, isa: ISA) -> None:
+    """`panel` for any number of query vectors."""
+    fn = Fn(module, isa, "panels", [PTR, PTR, I64, I64, PTR, I64])
+    fn.raw.linkage = "internal"
+    a, b, stride, length, out, vectors = fn.args
+    with fn.range(0, vectors, PANEL) as j:
+        count = fn.minimum(vectors - j, fn.const(I64, PANEL))
+        args = [v.raw for v in (a.at(j * (4 * LINE)), b, stride, length, out.at(j * (4 * LINE)))]
+        after = fn.raw.append_basic_block("done")
+        switch = fn.b.switch(count.raw, after)
+        for n in range(1, PANEL + 1):
+            case = fn.raw.append_basic_block(f"count{n}")
+            switch.add_case(ir.Constant(I64, n), case)
+            fn.b.position_at_end(case)
+            fn.b.call(module.globals[f"panel_{n}"], args)
+            fn.b.branch(after)
+        fn.b.position_at_end(after)
+    fn.finish()
+
+
+def _merge_into(module: ir.Module, isa: ISA) -> None:
+    """Fold a span's (maximum, sum, values) into a running one. State: maximum f32, sum f32; values f32[size]."""
+    fn = Fn(module, isa, "merge_into", [PTR, PTR, PTR, PTR, I64])
+    fn.raw.linkage = "internal"
+    state, values, part, part_values, size = fn.args
+    m, new = state.load(F32), part.load(F32)
+    top = fn.maximum(m, new)
+    keep, take = exp(fn, (m - top).splat()), exp(fn, (new - top).splat())
+    state.store(top)
+    state.store(fn.fma(state.load(F32, 4), keep.lane(0), part.load(F32, 4) * take.lane(0)), 4)
+    with fn.range(0, size, 16) as d:
+        values.store(fn.fma(values.load(FLOATS, d * 4), keep, part_values.load(FLOATS, d * 4) * take), d * 4)
+    fn.finish()
+
+
+class _Job:
+    """The loaded record and item, and the scratch of this thread."""
+
+    def __init__(self, fn: Fn, record: Pointer, thread: Value) -> None:
+        self.fn = fn
+        self.qkv, self.items, self.table = (record.load_pointer(8 * f) for f in (QKV, ITEMS, ROW_TABLE))
+        self.side, self.slots, self.out, self.partials = (record.load_pointer(8 * f) for f in (SIDE, SIDE_SLOTS, OUT, PARTIALS))
+        self.stride, self.heads, self.kv_heads, self.size, self.layer_at, self.out_stride, self.spans = (
+            record.load(I64, 8 * f) for f in (QKV_STRIDE, HEADS, KV_HEADS, HEAD, LAYER_AT, OUT_STRIDE, SPANS)
+        )
+        self.scale = record.load(F32, 8 * SCALE)
+        self.group = self.heads.udiv(self.kv_heads)
+        vectors = self.group * TILE_ROWS
+        base = record.load_pointer(8 * SCRATCH).at(thread * record.load(I64, 8 * SCRATCH_BYTES))
+        line = vectors * (4 * LINE)
+        self.queries, self.scores, self.part, self.values = (base.at(line * k) for k in range(4))
+        self.part_state = base.at(line * 4)
+        self.state = base.at(line * 4 + vectors * 16)
+        self.side_scores = base.at(line * 4 + vectors * 32)
+
+    def keys_of(self, page: Pointer, head: Value) -> Pointer:
+        """This layer's keys of a head in a page."""
+        return page.at(self.layer_at + head * self.size * (2 * PAGE))
+
+    def values_of(self, page: Pointer, head: Value) -> Pointer:
+        """This layer's values of a head in a page."""
+        return page.at(self.layer_at + (self.kv_heads + head) * self.size * (2 * PAGE))
+
+    def row(self, number: Value, field: int) -> Value:
+        """A field of a row."""
+        return self.table.load(I64, number * (8 * ROW_FIELDS) + 8 * field)
+
+
+def _attend(module: ir.Module, isa: ISA) -> None:
+    """Items: work items."""
+    fn = Fn(module, isa, "attend", [PTR, I64, I64, I64])
+    record, begin, end, thread = fn.args
+    job = _Job(fn, record, thread)
+    with fn.range(begin, end) as number:
+        item = job.items.at(number * (8 * ITEM_FIELDS))
+        first_row, rows, first, last, head, partial = (item.load(I64, 8 * f) for f in (I_ROW, I_ROWS, I_FIRST, I_LAST, I_KV_HEAD, I_PARTIAL))
+        pages = item.load_pointer(8 * I_PAGES)
+        vectors = rows * job.group
+        _gather_queries(fn, job, first_row, rows, head)
+        with fn.range(0, vectors) as j:
+            job.state.store(fn.const(F32, LOWEST), j * 16)
+            job.state.store(fn.const(F32, 0.0), j * 16 + 4)
+            with fn.range(0, job.size, 16) as d:
+                job.values.store(fn.const(FLOATS, 0.0), j * (4 * LINE) + d * 4)
+        with fn.range(first, last) as span:
+            _span(fn, job, pages.load_pointer(span * 8), span, first_row, rows, head)
+            with fn.range(0, rows) as r, fn.when(span < job.row(first_row + r, R_SPANS)), fn.range(0, job.group) as g:
+                j = r * job.group + g
+                with fn.when(partial.ne(0)):
+                    query = (first_row + r) * job.heads + head * job.group + g
+                    to = job.partials.at((query * job.spans + span) * (job.size + 16) * 4)
+                    to.store(job.part_state.load(F32, j * 16))
+                    to.store(job.part_state.load(F32, j * 16 + 4), 4)
+                    with fn.range(0, job.size, 16) as d:
+                        to.store(job.part.load(FLOATS, j * (4 * LINE) + d * 4), d * 4 + 64)
+                with fn.when(partial.eq(0)):
+                    at = job.state.at(j * 16), job.values.at(j * (4 * LINE)), job.part_state.at(j * 16), job.part.at(j * (4 * LINE))
+                    fn.b.call(module.globals["merge_into"], [*(p.raw for p in at), job.size.raw])
+        with fn.when(partial.eq(0)), fn.range(0, rows) as r, fn.range(0, job.group) as g:
+            j = r * job.group + g
+            _finish(fn, job, job.state.at(j * 16), job.values.at(j * (4 * LINE)), first_row + r, head * job.group + g)
+    fn.finish()
+
+
+def _finish(fn: Fn, job: _Job, state: Pointer, values: Pointer, row: Value, head: Value) -> None:
+    """Divide by the sum and write a row's head."""
+    inverse = (fn.const(F32, 1.0) / state.load(F32, 4)).splat()
+    to = job.out.at((row * job.out_stride + head * job.size) * 4)
+    with fn.range(0, job.size, 16) as d:
+        to.store(values.load(FLOATS, d * 4) * inverse, d * 4)
+
+
+def _merge(module: ir.Module, isa: ISA) -> None:
+    """Fold the partial results of each row and head, in the order of spans. Items: rows times heads."""
+    fn = Fn(module, isa, "merge", [PTR, I64, I64, I64])
+    record, begin, end, thread = fn.args
+    job = _Job(fn, record, thread)
+    with fn.range(begin, end) as query:
+        row = query.udiv(job.heads)
+        head = query - row * job.heads
+        job.state.store(fn.const(F32, LOWEST))
+        job.state.store(fn.const(F32, 0.0), 4)
+        with fn.range(0, job.size, 16) as d:
+            job.values.store(fn.const(FLOATS, 0.0), d * 4)
+        with fn.range(0, job.row(row, R_SPANS)) as span:
+            part = job.partials.at((query * job.spans + span) * (job.size + 16) * 4)
+            fn.b.call(module.globals["merge_into"], [job.state.raw, job.values.raw, part.raw, part.at(64).raw, job.size.raw])
+        _finish(fn, job, job.state, job.values, row, head)
+    fn.finish()
+
+
+def _gather_queries(fn: Fn, job: _Job, first_row: Value, rows: Value, head: Value) -> None:
+    """Scaled queries of the tile, one line each."""
+    scale = job.scale.splat()
+    with fn.range(0, rows) as r, fn.range(0, job.group) as g:
+        source = job.qkv.at(((first_row + r) * job.stride + (head * job.group + g) * job.size) * 4)
+        to = job.queries.at((r * job.group + g) * (4 * LINE))
+        with fn.range(0, job.size, 16) as d:
+            to.store(source.load(FLOATS, d * 4) * scale, d * 4)
+
+
+def _span(fn: Fn, job: _Job, page: Pointer, span: Value, first_row: Value, rows: Value, head: Value) -> None:
+    """Scores, exponentials and weighted values of one span for a tile of rows."""
+    start, vectors = span * PAGE, rows * job.group
+    seen = fn.var(fn.const(I64, 0))
+    with fn.range(0, rows) as r:
+        seen.set(fn.maximum(seen.get(), job.row(first_row + r, R_SEEN) - start))
+    present = fn.minimum(seen.get(), fn.const(I64, PAGE))
+    keys = job.keys_of(page, head)
+    panels, call = fn.module.globals["panels"], fn.b.call
+    with fn.range(0, present, 16) as p:
+        at = job.scores.at(p * 4)
+        call(panels, [job.queries.raw, keys.at(p * job.size * 2).raw, ir.Constant(I64, 32), job.size.raw, at.raw, vectors.raw])
+    with fn.range(0, rows) as r:
+        _softmax_row(fn, job, start, first_row + r, r, head)
+    values = job.values_of(page, head)
+    with fn.range(0, job.size, 16) as d:
+        args = job.scores, values.at(d * 2), job.size * 2, present, job.part.at(d * 4), vectors
+        call(panels, [a.raw for a in args])
+    with fn.range(0, rows) as r:
+        _add_side(fn, job, start, first_row + r, r, head)
+
+
+def _softmax_row(fn: Fn, job: _Job, start: Value, row: Value, r: Value, head: Value) -> None:
+    """Mask what the row does not see, put in the scores of side ancestors, exponentiate. Side weights are kept apart for `_add_side`."""
+    seen, s_at, s_count = (job.row(row, f) for f in (R_SEEN, R_S_AT, R_S_COUNT))
+    lanes = fn.table(I32, list(range(16)))
+    with fn.range(0, job.group) as g:
+        j = r * job.group + g
+        line = job.scores.at(j * (4 * LINE))
+        with fn.range(0, PAGE, 16) as p:
+            visible = lanes < (seen - start - p).trunc(I32).splat()
+            line.store(visible.select(line.load(FLOATS, p * 4), fn.const(FLOATS, LOWEST)), p * 4)
+        with fn.range(0, s_count) as k:
+            at = seen + k - start
+            inside = Value(fn, fn.b.and_((at >= 0).raw, (at < PAGE).raw))
+            with fn.when(inside):
+                slot = job.slots.load(I64, (s_at + k) * 8)
+                page = job.side.load_pointer(slot.udiv(PAGE) * 8)
+                keys = job.keys_of(page, head).at((slot & (PAGE - 1)).lshr(4) * job.size * 32)
+                query = job.queries.at(j * (4 * LINE))
+                args = query, keys, fn.const(I64, 32), job.size, job.side_scores
+                fn.b.call(fn.module.globals["panel_1"], [a.raw for a in args])
+                line.store(job.side_scores.load(F32, (slot & 15) * 4), at * 4)
+        top = fn.var(fn.const(FLOATS, LOWEST))
+        with fn.range(0, PAGE, 16) as p:
+            top.set(fn.maximum(top.get(), line.load(FLOATS, p * 4)))
+        largest = top.get().fold(fn.maximum)
+        total = fn.var(fn.const(FLOATS, 0.0))
+        with fn.range(0, PAGE, 16) as p:
+            e = exp(fn, line.load(FLOATS, p * 4) - largest.splat())
+            line.store(e, p * 4)
+            total.set(total.get() + e)
+        job.part_state.store(largest, j * 16)
+        job.part_state.store(total.get().fold(lambda a, b: a + b), j * 16 + 4)
+        with fn.range(0, s_count) as k:
+            at = seen + k - start
+            inside = Value(fn, fn.b.and_((at >= 0).raw, (at < PAGE).raw))
+            with fn.when(inside):
+                # The second half of the line is free; pages must not count these positions.
+                line.store(line.load(F32, at * 4), at * 4 + 4 * PAGE)
+                line.store(fn.const(F32, 0.0), at * 4)
+
+
+def _add_side(fn: Fn, job: _Job, start: Value, row: Value, r: Value, head: Value) -> None:
+    """Add the weighted values of side ancestors, in the order of positions."""
+    seen, s_at, s_count = (job.row(row, f) for f in (R_SEEN, R_S_AT, R_S_COUNT))
+    with fn.range(0, s_count) as k:
+        at = seen + k - start
+        inside = Value(fn, fn.b.and_((at >= 0).raw, (at < PAGE).raw))
+        with fn.when(inside):
+            slot = job.slots.load(I64, (s_at + k) * 8)
+            page = job.side.load_pointer(slot.udiv(PAGE) * 8)
+            values = job.values_of(page, head).at((slot & (PAGE - 1)) * job.size * 2)
+            with fn.range(0, job.group) as g:
+                j = r * job.group + g
+                weight = job.scores.load(F32, j * (4 * LINE) + at * 4 + 4 * PAGE).splat()
+                with fn.range(0, job.size, 16) as d:
+                    to = job.part.at(j * (4 * LINE) + d * 4)
+                    to.store(fn.fma(weight, fn.isa.from_half(fn, values.load(HALVES, d * 2)), to.load(FLOATS)))

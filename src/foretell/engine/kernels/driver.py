@@ -1,0 +1,131 @@
+"""The native loop that runs a pass: every thread of the team walks the same stages and takes chunks of work from a shared counter.
+
+A stage is done when all its chunks are done, not when all threads have come: a thread that the operating system has put aside holds up nobody unless it
+holds a chunk. Counters carry the number of the pass in their upper half, so a thread that wakes up late takes nothing from a later pass.
+"""
+
+from __future__ import annotations
+
+import llvmlite.ir as ir
+
+from foretell.engine.emit import I64, PTR, VOID, Fn, Pointer, Value, constant
+from foretell.engine.isa import ISA
+
+EXPORTS = ("run_pass", "await_pass")
+
+# The team's shared record, 8-byte fields on cache lines of their own where threads write: see `foretell.engine.team`.
+EPOCH, CANCEL, STAGES, STAGE_COUNT, QUIT = 0, 8, 16, 17, 24
+TEAM_FIELDS = 32
+# A stage, 24 fields: its counters stand on lines of their own.
+NEXT, DONE, CHUNKS, OPS, OP_COUNT, PLANNED = 0, 8, 16, 17, 18, 19
+STAGE_FIELDS = 24
+# An operation: function, record, items, items a chunk, number of its first chunk in the stage.
+O_FN, O_RECORD, O_ITEMS, O_CHUNK, O_FIRST = range(5)
+OP_FIELDS = 8
+
+
+def build(module: ir.Module, isa: ISA) -> None:
+    """`run_pass(team, thread)` for thread 0, `await_pass(team, thread, last_epoch, spins, seen)` for the others."""
+    _work(module, isa)
+    _run(module, isa)
+    _await(module, isa)
+
+
+def _atomic_load(fn: Fn, at: Pointer) -> Value:
+    return Value(fn, fn.b.load_atomic(fn.b.bitcast(at.raw, I64.as_pointer()), "acquire", 8))
+
+
+def _atomic_store(fn: Fn, at: Pointer, value: Value) -> None:
+    fn.b.store_atomic(value.raw, fn.b.bitcast(at.raw, I64.as_pointer()), "release", 8)
+
+
+def _pause(fn: Fn) -> None:
+    if fn.isa.name != "portable":
+        fn.b.call(fn.external("llvm.x86.sse2.pause", VOID, []), [])
+
+
+def _work(module: ir.Module, isa: ISA) -> None:
+    fn = Fn(module, isa, "work", [PTR, I64, I64])
+    fn.raw.linkage = "internal"
+    team, thread, epoch = fn.args
+    stages, count = team.load_pointer(8 * STAGES), team.load(I64, 8 * STAGE_COUNT)
+    tag = epoch << 32
+    with fn.range(0, count) as s:
+        stage = stages.at(s * (8 * STAGE_FIELDS))
+        chunks = _atomic_load(fn, stage.at(8 * CHUNKS))
+        with fn.loop_while() as leave_if:
+            mine = _take(fn, stage, tag, chunks)
+            leave_if(mine < 0)
+            _do_chunk(fn, team, stage, mine, thread)
+            fn.b.atomic_rmw("add", fn.b.bitcast(stage.at(8 * DONE).raw, I64.as_pointer()), constant(I64, 1), "acq_rel")
+        all_done = tag + chunks
+        with fn.loop_while() as leave_if:
+            # Beyond: the pass is over and a later one may have begun; the next `_take` finds nothing for this epoch.
+            done = _atomic_load(fn, stage.at(8 * DONE))
+            leave_if(done >= all_done)
+            _pause(fn)
+    fn.finish()
+
+
+def _take(fn: Fn, stage: Pointer, tag: Value, chunks: Value) -> Value:
+    """The number of a chunk that is now ours, or -1."""
+    mine = fn.var(fn.const(I64, -1))
+    at = fn.b.bitcast(stage.at(8 * NEXT).raw, I64.as_pointer())
+    with fn.loop_while() as leave_if:
+        now = _atomic_load(fn, stage.at(8 * NEXT))
+        mine.set(fn.const(I64, -1))
+        leave_if(now >= tag + chunks)
+        leave_if(now < tag)
+        pair = fn.b.cmpxchg(at, now.raw, (now + 1).raw, "acq_rel", "monotonic")
+        mine.set(now - tag)
+        leave_if(Value(fn, fn.b.extract_value(pair, 1)))
+    return mine.get()
+
+
+def _do_chunk(fn: Fn, team: Pointer, stage: Pointer, chunk: Value, thread: Value) -> None:
+    """Find the operation that the chunk belongs to and run it; a cancelled pass only counts its chunks."""
+    ops, count = stage.load_pointer(8 * OPS), stage.load(I64, 8 * OP_COUNT)
+    found = fn.var(fn.const(I64, 0))
+    with fn.range(1, count) as k:
+        found.set((ops.load(I64, k * (8 * OP_FIELDS) + 8 * O_FIRST) <= chunk).select(k, found.get()))
+    op = ops.at(found.get() * (8 * OP_FIELDS))
+    size, items = op.load(I64, 8 * O_CHUNK), op.load(I64, 8 * O_ITEMS)
+    begin = (chunk - op.load(I64, 8 * O_FIRST)) * size
+    with fn.when(_atomic_load(fn, team.at(8 * CANCEL)).eq(0)):
+        fn.call_pointer(op.load_pointer(8 * O_FN), op.load_pointer(8 * O_RECORD), begin, fn.minimum(begin + size, items), thread)
+
+
+def _run(module: ir.Module, isa: ISA) -> None:
+    """Reset the stages' counters, announce the pass, take part in it. The epoch is the pass number given by the caller."""
+    fn = Fn(module, isa, "run_pass", [PTR, I64])
+    team, epoch = fn.args
+    stages, count = team.load_pointer(8 * STAGES), team.load(I64, 8 * STAGE_COUNT)
+    with fn.range(0, count) as s:
+        # In this order: a thread still walking an earlier pass sees either the old count of chunks or a counter beyond its reach.
+        stage = stages.at(s * (8 * STAGE_FIELDS))
+        _atomic_store(fn, stage.at(8 * NEXT), (epoch << 32) | 0x7FFFFFFF)
+        _atomic_store(fn, stage.at(8 * CHUNKS), stage.load(I64, 8 * PLANNED))
+        _atomic_store(fn, stage.at(8 * DONE), epoch << 32)
+        _atomic_store(fn, stage.at(8 * NEXT), epoch << 32)
+    _atomic_store(fn, team.at(8 * EPOCH), epoch)
+    fn.b.call(module.globals["work"], [team.raw, ir.Constant(I64, 0), epoch.raw])
+    fn.finish()
+
+
+def _await(module: ir.Module, isa: ISA) -> None:
+    """Join each new pass; return after `spins` idle turns or when asked to quit. `seen` keeps the last epoch joined."""
+    fn = Fn(module, isa, "await_pass", [PTR, I64, I64, PTR])
+    team, thread, spins, seen = fn.args
+    idle = fn.var(fn.const(I64, 0))
+    with fn.loop_while() as leave_if:
+        epoch = _atomic_load(fn, team.at(8 * EPOCH))
+        fresh = epoch.ne(seen.load(I64))
+        with fn.when(fresh):
+            seen.store(epoch)
+            fn.b.call(module.globals["work"], [team.raw, thread.raw, epoch.raw])
+            idle.set(fn.const(I64, 0))
+        _pause(fn)
+        idle.set(idle.get() + 1)
+        leave_if(idle.get() > spins)
+        leave_if(_atomic_load(fn, team.at(8 * QUIT)).ne(0))
+    fn.finish()

@@ -1,0 +1,125 @@
+"""A model loaded for the native engine."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from foretell.engine import isa as instruction_sets
+from foretell.engine.arch import ARCHITECTURES
+from foretell.engine.dequantise import FORMATS, dequantise
+from foretell.engine.fuse import fuse
+from foretell.engine.hyper import Hyper, inverse_frequencies
+from foretell.engine.kernels import Kernels
+from foretell.engine.layout import LAYOUTS
+from foretell.engine.pack import VERSION, Packed, Weights, open_pack, pack, write_pack
+from foretell.engine.program import Program
+from foretell.engine.session import NativeSession, rope_table
+from foretell.engine.team import Team
+from foretell.errors import ForetellError, UsageError
+from foretell.models.gguf import GGUF
+
+PIECE_ROWS = 128  # most rows of a prompt pass: the hidden layer's activations of so many rows stay in the second-level cache
+_NORMS = ("norm.weight",)
+
+
+class NativeModel:
+    """Weights, compiled kernels and threads. `session()` gives sequences to run."""
+
+    def __init__(self, path: Path, gguf: GGUF, weights: Weights, kernels: Kernels, threads: int | None, context: int | None) -> None:
+        self.path, self.gguf = path, gguf
+        self.hyper = h = Hyper.read(gguf)
+        _check(h)
+        self.context = h.context if context is None else context
+        if not 1 <= self.context <= h.context:
+            raise UsageError(f"context is {context}, must be between 1 and {h.context}, what this model was trained for")
+        self.weights, self.kernels = weights, kernels
+        formats = {name: t.format for name, t in gguf.tensors.items()}
+        self.graph = fuse(ARCHITECTURES[h.architecture](h), formats)
+        self.team = Team(kernels, threads)
+        self._rope = rope_table(inverse_frequencies(gguf, h), self.context, h.rope_magnitude)
+        embedding = gguf.tensors["token_embd.weight"]
+        self._embedding_format = embedding.format
+        self._embedding = gguf.data("token_embd.weight").reshape(embedding.shape[0], -1)
+        self._program: Program | None = None
+
+    @staticmethod
+    def load(
+        path: Path | str,
+        *,
+        threads: int | None = None,
+        context: int | None = None,
+        isa: str | None = None,
+        cache_dir: Path | None = None,
+        digest: str | None = None,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> NativeModel:
+        """Load a GGUF file; pack its weights if that was not done before.
+
+        cache_dir: where packed weights and compiled code are kept; None keeps them in memory. digest: the file's, if known;
+        otherwise its identity on disk is the key. progress(done bytes, all bytes): of packing.
+        """
+        path = Path(path)
+        gguf = GGUF.open(path)
+        hyper = Hyper.read(gguf)
+        chosen = instruction_sets.choose(isa)
+        skip = frozenset() if hyper.tied else frozenset({"token_embd.weight"})
+        skip |= {"rope_freqs.weight"}
+        used = {t.format for n, t in gguf.tensors.items() if len(t.shape) == 2 and n not in skip}
+        kernels = Kernels(chosen, used, cache_dir / "code" if cache_dir else None)
+        if cache_dir is None:
+            tensors, data = pack(gguf, skip, progress)
+            weights = Weights(tensors, data)
+        else:
+            place = cache_dir / "packed" / f"{digest or _identity(path)}-v{VERSION}.pack"
+            weights = open_pack(place) or write_pack(place, gguf, skip, progress)
+        return NativeModel(path, gguf, weights, kernels, threads, context)
+
+    def session(self) -> NativeSession:
+        """New sequences."""
+        return NativeSession(self)
+
+    def program(self, rows: int, wanted: int) -> Program:
+        """The program for passes of at least this size; made anew, with room to spare, when the last one is too small."""
+        have = self._program
+        if have is not None and have.rows >= rows and have.wanted >= wanted:
+            return have
+        rows = max(rows, 16, have.rows if have else 0)
+        wanted = max(wanted, 16, have.wanted if have else 0)
+        self._program = Program(self.graph, self.hyper, self.weights, self.kernels, self._rope, self.team.threads, rows, wanted)
+        return self._program
+
+    def embed(self, tokens: Sequence[int]) -> NDArray[np.float32]:
+        """float32 [rows, width] of token ids."""
+        rows = self._embedding[np.asarray(tokens)]
+        return dequantise(self._embedding_format, rows.reshape(-1), (len(tokens), self.hyper.width))
+
+    def packed_tensors(self) -> dict[str, Packed]:
+        """What lies where in the packed weights."""
+        return self.weights.tensors
+
+    def close(self) -> None:
+        """Stop the threads."""
+        self.team.close()
+        with contextlib.suppress(BufferError):
+            self.gguf.close()
+
+
+def _identity(path: Path) -> str:
+    stat = path.stat()
+    return hashlib.sha256(f"{path.resolve()} {stat.st_size} {stat.st_mtime_ns} {stat.st_ino}".encode()).hexdigest()[:32]
+
+
+def _check(h: Hyper) -> None:
+    if h.head_size % 16 or h.head_size > 256:
+        raise ForetellError(f"heads of {h.head_size} are not supported; they must be a multiple of 16 and at most 256")
+    if h.width % 16:
+        raise ForetellError(f"a width of {h.width} is not supported; it must be a multiple of 16")
+
+
+__all__ = ["FORMATS", "LAYOUTS", "NativeModel"]

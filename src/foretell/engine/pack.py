@@ -1,0 +1,242 @@
+"""Weights rearranged for the kernels, done once per model, kept in the cache directory and memory-mapped afterwards.
+
+    pack file ::= magic (8 bytes), header length u64, header JSON, padding to 4096, tensors each aligned to 64
+
+Written under a temporary name and renamed, so an interrupted packing leaves nothing that could be mistaken for a pack.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from foretell.engine.dequantise import dequantise, unpack
+from foretell.engine.layout import GROUP, LAYOUTS, Layout, aligned, groups
+from foretell.errors import ForetellError
+from foretell.models.gguf import GGUF
+
+VERSION = 1  # of the arrangement; a change makes old packs unused
+_MAGIC = b"FTPACK01"
+_ROWS = 512  # output rows packed at a time by one thread: pieces that stay near the processor
+Bytes = NDArray[np.uint8]
+
+
+@dataclass(frozen=True, slots=True)
+class Packed:
+    """A tensor in a pack. `layout` is empty for vectors, which are float32 padded with zeros to 16."""
+
+    layout: str
+    outputs: int
+    inputs: int
+    offset: int
+    n_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Weights:
+    """An opened pack. `data` is the mapped file."""
+
+    tensors: dict[str, Packed]
+    data: Bytes
+
+    def address(self, name: str) -> int:
+        """Where a tensor lies in memory."""
+        return int(self.data.ctypes.data) + self.tensors[name].offset
+
+
+def pack_matrix(name: str, data: Bytes, outputs: int, inputs: int) -> Bytes:
+    """A GGUF matrix (its bytes) in the packed arrangement of its format."""
+    layout = LAYOUTS[name]
+    out = np.zeros((groups(outputs), layout.group_bytes(inputs)), np.uint8)
+    rows = data.reshape(outputs, -1)
+    for start in range(0, outputs, _ROWS):
+        stop = min(outputs, start + _ROWS)
+        _pack_rows(layout, rows[start:stop], inputs, out[start // GROUP : groups(stop)])
+    return out
+
+
+def _pack_rows(layout: Layout, rows: Bytes, inputs: int, out: Bytes) -> None:
+    outputs = len(rows)
+    padding = -outputs % GROUP
+    if layout.family == "float":
+        _pack_float(layout, rows, inputs, padding, out)
+        return
+    pieces = unpack(layout.name, rows.reshape(-1), (outputs, inputs))
+    quants, d = _padded(pieces.q, padding), _padded(pieces.d, padding)
+    low, high = _quants(layout, quants, inputs)
+    count, blocks = len(out), inputs // layout.block
+    d16 = _halves(d)
+    if layout.family == "block":
+        parts = [low.reshape(count, -1), high.reshape(count, -1), d16.reshape(count, -1)]
+        if layout.minimum and pieces.m is not None:
+            parts.append(_halves(_padded(pieces.m, padding)).reshape(count, -1))
+        at = 0
+        for part in parts:
+            out[:, at : at + part.shape[1]] = part
+            at += part.shape[1]
+        return
+    block = out.reshape(count, blocks, layout.block_bytes)
+    block[:, :, : 8 * layout.low_bytes] = low.reshape(count, blocks, -1)
+    block[:, :, 8 * layout.low_bytes : layout.scales_at] = high.reshape(count, blocks, -1)
+    assert pieces.scales is not None
+    scales = _padded(pieces.scales, padding).view(np.uint8).reshape(count, GROUP, blocks, -1)
+    block[:, :, layout.scales_at : layout.minima_at] = scales.transpose(0, 2, 3, 1).reshape(count, blocks, -1)
+    block[:, :, layout.d_at : layout.d_at + 32] = d16
+    if layout.minimum and pieces.mins is not None and pieces.dmin is not None:
+        minima = _padded(pieces.mins, padding).reshape(count, GROUP, blocks, 4, 2).transpose(0, 2, 3, 1, 4)
+        block[:, :, layout.minima_at : layout.d_at] = minima.reshape(count, blocks, -1)
+        block[:, :, layout.d_at + 32 : layout.d_at + 64] = _halves(_padded(pieces.dmin, padding))
+
+
+def _padded(rows: NDArray[np.generic], padding: int) -> NDArray[np.generic]:
+    return np.pad(rows, ((0, padding), (0, 0))) if padding else rows
+
+
+def _halves(d: NDArray[np.generic]) -> Bytes:
+    """[16 g, blocks] of f16 to bytes [g, blocks, 32]."""
+    count, blocks = len(d) // GROUP, d.shape[1]
+    turned = np.ascontiguousarray(d.astype(np.float16).reshape(count, GROUP, blocks).transpose(0, 2, 1))
+    return turned.view(np.uint8).reshape(count, blocks, 32)
+
+
+def _quants(layout: Layout, quants: NDArray[np.generic], inputs: int) -> tuple[Bytes, Bytes]:
+    """Low and high parts, [groups, runs of 32, bytes]. See `foretell.engine.layout`."""
+    count, runs = len(quants) // GROUP, inputs // 32
+    # [group, run, vector, 64 bytes]: four inputs of sixteen outputs are one vector
+    vectors = np.ascontiguousarray(
+        quants.view(np.uint32).reshape(count, GROUP, runs, 8).transpose(0, 2, 3, 1)
+    ).view(np.uint8).reshape(count, runs, 8, 64)
+    if layout.low == 8:
+        return vectors, np.zeros((count, runs, 0), np.uint8)
+    low = (vectors[:, :, 0::2] & 15) | (vectors[:, :, 1::2] << 4)
+    if layout.high == 0:
+        return low, np.zeros((count, runs, 0), np.uint8)
+    above = vectors >> 4
+    per_line = 8 // layout.high
+    high = np.zeros((count, runs, 8 // per_line, 64), np.uint8)
+    for v in range(8):
+        high[:, :, v // per_line] |= above[:, :, v] << (layout.high * (v % per_line))
+    return low, high
+
+
+def _pack_float(layout: Layout, rows: Bytes, inputs: int, padding: int, out: Bytes) -> None:
+    kind = {2: np.uint16, 4: np.uint32}[layout.item_bytes]
+    items = _padded(np.ascontiguousarray(rows).view(kind), padding)
+    turned = np.ascontiguousarray(items.reshape(len(out), GROUP, inputs).transpose(0, 2, 1))
+    flat = turned.view(np.uint8).reshape(len(out), -1)
+    out[:, : flat.shape[1]] = flat
+
+
+def plan(gguf: GGUF, skip: frozenset[str]) -> tuple[dict[str, Packed], int]:
+    """Where each tensor will lie, offsets from the first tensor, and the bytes of all."""
+    tensors, at = {}, 0
+    for name, tensor in gguf.tensors.items():
+        if name in skip:
+            continue
+        if len(tensor.shape) == 1:
+            packed = Packed("", 1, tensor.shape[0], at, aligned(4 * tensor.shape[0]))
+        else:
+            outputs, inputs = tensor.shape
+            packed = Packed(tensor.format, outputs, inputs, at, LAYOUTS[tensor.format].bytes(outputs, inputs))
+        tensors[name] = packed
+        at += aligned(packed.n_bytes)
+    return tensors, at
+
+
+def pack(gguf: GGUF, skip: frozenset[str], progress: Callable[[int, int], None] | None = None) -> tuple[dict[str, Packed], Bytes]:
+    """Pack a model in memory. progress(done bytes, all bytes) is called from the calling thread."""
+    tensors, total = plan(gguf, skip)
+    out = np.zeros(total, np.uint8)
+    _fill(gguf, tensors, out, total, progress)
+    return tensors, out
+
+
+def _fill(gguf: GGUF, tensors: dict[str, Packed], out: Bytes, total: int, progress: Callable[[int, int], None] | None) -> None:
+    def one(name: str) -> int:
+        packed, data = tensors[name], gguf.data(name)
+        if packed.layout:
+            image = pack_matrix(packed.layout, data, packed.outputs, packed.inputs).reshape(-1)
+        else:
+            image = dequantise(gguf.tensors[name].format, data, (packed.inputs,)).view(np.uint8)
+        out[packed.offset : packed.offset + image.size] = image
+        return packed.n_bytes
+
+    done = 0
+    with ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1)) as pool:
+        for size in pool.map(one, sorted(tensors, key=lambda n: -tensors[n].n_bytes)):
+            done += size
+            if progress is not None:
+                progress(done, total)
+
+
+def open_pack(path: Path) -> Weights | None:
+    """The weights of a pack file, or None where there is none or it is not whole."""
+    try:
+        with path.open("rb") as file:
+            if file.read(8) != _MAGIC:
+                return None
+            length = int.from_bytes(file.read(8), "little")
+            header = json.loads(file.read(length))
+        if path.stat().st_size != header["size"]:
+            return None
+        data = np.memmap(path, np.uint8, "r")
+    except (OSError, ValueError, KeyError):
+        return None
+    start = header["start"]
+    tensors = {n: Packed(t[0], t[1], t[2], t[3] + start, t[4]) for n, t in header["tensors"].items()}
+    return Weights(tensors, data)
+
+
+def write_pack(path: Path, gguf: GGUF, skip: frozenset[str], progress: Callable[[int, int], None] | None = None) -> Weights:
+    """Pack a model into a file and open it."""
+    tensors, total = plan(gguf, skip)
+    header = {
+        "tensors": {n: (t.layout, t.outputs, t.inputs, t.offset, t.n_bytes) for n, t in tensors.items()},
+        "start": 0,
+        "size": 0,
+    }
+    start = aligned(16 + len(json.dumps(header)) + 64, 4096)
+    header |= {"start": start, "size": start + total}
+    text = json.dumps(header).encode()
+    temporary = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".partial-", suffix=".pack")
+        with os.fdopen(handle, "r+b") as file:
+            _reserve(file.fileno(), start + total)
+            file.write(_MAGIC + len(text).to_bytes(8, "little") + text)
+            file.flush()
+            image = np.memmap(file, np.uint8, "r+", offset=start, shape=(total,))
+            _fill(gguf, tensors, image, total, progress)
+            image.flush()
+            del image
+        Path(temporary).replace(path)
+    except BaseException as error:
+        if temporary is not None:
+            Path(temporary).unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            raise ForetellError(
+                f"cannot write the packed weights ({(start + total) / 1e9:.1f} GB) to {path.parent}: {error.strerror or error}; "
+                "free space there or set FORETELL_CACHE to another directory"
+            ) from error
+        raise
+    weights = open_pack(path)
+    if weights is None:
+        raise ForetellError(f"the packed weights at {path} cannot be read back; remove the file and try again")
+    return weights
+
+
+def _reserve(handle: int, size: int) -> None:
+    """Take the disk space now: running out later, inside a memory map, would kill the process."""
+    if hasattr(os, "posix_fallocate"):
+        os.posix_fallocate(handle, 0, size)
+    else:  # pragma: no cover - platforms without it
+        os.ftruncate(handle, size)

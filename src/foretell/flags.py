@@ -1,0 +1,22 @@
+"""The environment variables that Foretell reads, all of them, in one table.
+
+| variable | meaning | default |
+| --- | --- | --- |
+| FORETELL_CACHE | folder for models, packed weights and compiled code | the user's cache folder |
+
+The libraries underneath keep theirs: HF_ENDPOINT, HF_TOKEN and HF_HUB_OFFLINE say how the Hugging Face hub is reached,
+pip's own variables and configuration say where packages come from.
+"""
+
+import os
+from pathlib import Path
+
+import platformdirs
+
+
+def cache_dir() -> Path:
+    """The folder that holds everything Foretell stores."""
+    chosen = os.environ.get("FORETELL_CACHE", "").strip()
+    if chosen:
+        return Path(chosen).expanduser().absolute()
+    return platformdirs.user_cache_path("foretell", appauthor=False)

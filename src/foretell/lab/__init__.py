@@ -1,0 +1,1 @@
+"""Measurements: suites of prompts, and what is said about them."""

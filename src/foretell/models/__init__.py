@@ -1,0 +1,1 @@
+"""Models: the catalogue, the store, GGUF files, tokenizers and chat templates."""

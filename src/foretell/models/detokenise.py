@@ -1,0 +1,33 @@
+"""Text from tokens as they come. A character whose bytes are spread over several tokens waits until it is whole."""
+
+import codecs
+from typing import Protocol
+
+
+class Pieces(Protocol):
+    """What gives each token's bytes; a Tokenizer."""
+
+    def text_bytes(self, token: int) -> bytes:
+        """The bytes that the token adds to the text."""
+        ...
+
+
+class Detokeniser:
+    """Turns a stream of tokens into text. Everything pushed and the final flush together equal `Tokenizer.decode`.
+
+    Bytes that can't be UTF-8 become U+FFFD as soon as that is certain.
+    """
+
+    def __init__(self, tokenizer: Pieces) -> None:
+        self._pieces = tokenizer
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+
+    def push(self, token: int) -> str:
+        """The text that this token completes; empty while a character is unfinished."""
+        return self._decoder.decode(self._pieces.text_bytes(token))
+
+    def flush(self) -> str:
+        """End of the stream: an unfinished character becomes U+FFFD. The object can be used again afterwards."""
+        rest = self._decoder.decode(b"", final=True)
+        self._decoder.reset()
+        return rest

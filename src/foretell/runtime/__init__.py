@@ -1,0 +1,1 @@
+"""The generation loop and what belongs to it."""

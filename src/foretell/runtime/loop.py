@@ -1,0 +1,242 @@
+"""The generation loop: prompt pass, then rounds of propose → verify → accept → commit, over any Session.
+
+The target chooses the token after every row itself, by argmax or with noise keyed by position. A guess is kept when it
+is the token that the target chose there. So the text depends on the target, the prompt and the seed alone; guesses
+change how many passes it takes. Each round feeds the newest token, which is chosen but not yet committed, and k guesses
+after it.
+"""
+
+from collections.abc import Callable, Generator, Iterator, Sequence
+from dataclasses import dataclass
+from threading import Event as Flag
+from time import perf_counter
+
+from foretell.accept.coupled import accepted
+from foretell.accept.sampling import GREEDY, Sampling
+from foretell.backend.model import Detokeniser
+from foretell.backend.protocol import Rows, Scores, Want
+from foretell.draft.lookup import Lookup
+from foretell.errors import ForetellError
+from foretell.runtime.context import Context
+from foretell.runtime.events import Event, Finish, Result
+from foretell.runtime.stops import StopStrings
+from foretell.runtime.width import Width
+
+OnPrompt = Callable[[int, int], None]  # tokens of the prompt read so far, and in all
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What to generate.
+
+    prompt: ids, at least one. max_tokens: None means until the context is full. end_ids, stop: what ends the text.
+    top: how many alternatives an event carries (0: no log-probabilities). piece_rows: most prompt rows in one pass.
+    load_s: only passed on into the result. started_s: when the request came, by `time.perf_counter` (None: now).
+    """
+
+    prompt: Sequence[int]
+    max_tokens: int | None = None
+    sampling: Sampling = GREEDY
+    end_ids: frozenset[int] = frozenset()
+    stop: tuple[str, ...] = ()
+    top: int = 0
+    piece_rows: int = 512
+    load_s: float = 0.0
+    started_s: float | None = None
+
+
+class Stream(Iterator[Event]):
+    """The events of one generation, made as they are asked for; `result` is there when they have ended.
+
+    Ctrl-C inside a pass ends the stream like `cancel`: the result holds what was generated so far, finish "cancelled".
+    Whoever catches KeyboardInterrupt between events should call `cancel` and go on reading.
+    """
+
+    def __init__(
+        self,
+        request: Request,
+        context: Context,
+        detokeniser: Detokeniser,
+        *,
+        width: Width | None = None,
+        on_prompt: OnPrompt | None = None,
+        on_end: Callable[[], None] | None = None,
+    ) -> None:
+        room = context.session.context - len(request.prompt)
+        if room < 1:
+            raise ForetellError(
+                f"the prompt has {len(request.prompt)} tokens and the context holds {context.session.context}: "
+                "shorten the prompt or choose a larger context"
+            )
+        self.width = width  # with its counters; None: no speculation
+        self._request, self._context, self._detokeniser = request, context, detokeniser
+        self._limit = room if request.max_tokens is None else min(room, request.max_tokens)
+        self._on_prompt, self._on_end = on_prompt, on_end
+        self._cancelled = Flag()
+        self._ended = False
+        self._stops = StopStrings(request.stop)
+        self._want = Want(request.sampling, request.top)
+        self._result: Result | None = None
+        self._tokens: list[int] = []  # shown
+        self._texts: list[str] = []
+        self._chosen = 0  # tokens that the model chose, an end token included
+        self._rounds = self._guessed = self._kept = 0
+        self._finish: Finish | None = None
+        self._first_s: float | None = None
+        self._last_s = 0.0
+        self._started = perf_counter() if request.started_s is None else request.started_s
+        self._events = self._run()
+
+    def __iter__(self) -> "Stream":
+        return self
+
+    def __next__(self) -> Event:
+        return next(self._events)
+
+    @property
+    def result(self) -> Result:
+        """The finished generation; reads the remaining events first."""
+        for _ in self:
+            pass
+        if self._result is None:
+            raise ForetellError("the generation failed before it gave a result: see the first error")
+        return self._result
+
+    @property
+    def finished(self) -> bool:
+        """Whether the result is there."""
+        return self._result is not None
+
+    def cancel(self) -> None:
+        """End soon, with what there is. May be called from another thread or a signal handler."""
+        self._cancelled.set()
+
+    def close(self) -> None:
+        """Stop now; events not yet read are lost, the result holds what was read."""
+        self._events.close()
+        self._end()
+        if self._result is None:
+            self._finish = "cancelled"
+            self._result = self._summary()
+
+    def _run(self) -> Generator[Event, None, None]:
+        try:
+            try:
+                yield from self._generate()
+            except KeyboardInterrupt:
+                self._finish = "cancelled"
+            yield from self._show(self._stops.flush())
+        finally:
+            self._end()
+        self._result = self._summary()
+
+    def _end(self) -> None:
+        """Cut the cache to what was shown and let go of it, once."""
+        on_end, self._on_end = self._on_end, None
+        if not self._ended:
+            self._ended = True
+            self._context.cut(len(self._request.prompt) + len(self._tokens))
+        if on_end is not None:
+            on_end()
+
+    def _generate(self) -> Generator[Event, None, None]:
+        scores = self._read_prompt()
+        if scores is None:
+            return
+        yield from self._emit(scores, ("target",))
+        token = int(scores.tokens[-1])
+        lookup = Lookup((*self._request.prompt, token)) if self.width and not self._finish else None
+        while self._finish is None:
+            if self._cancelled.is_set():
+                self._finish = "cancelled"
+                return
+            scores, new = self._round(token, lookup)
+            token = new[-1]
+            yield from self._emit(scores, ("lookup",) * (len(new) - 1) + ("target",))
+
+    def _read_prompt(self) -> Scores | None:
+        """The prompt's passes. None when cancelled."""
+        prompt, context = self._request.prompt, self._context
+        done, scores = context.reuse(prompt), None
+        while done < len(prompt):
+            if self._cancelled.is_set():
+                self._finish = "cancelled"
+                return None
+            piece = prompt[done : done + self._request.piece_rows]
+            done += len(piece)
+            wanted = (len(piece) - 1,) if done == len(prompt) else ()
+            scores = context.session.step(Rows.chain(piece, context.sequence, wanted), self._want)
+            context.commit(piece)
+            if self._on_prompt is not None:
+                self._on_prompt(done, len(prompt))
+        return scores
+
+    def _round(self, token: int, lookup: Lookup | None) -> tuple[Scores, list[int]]:
+        """One pass over the newest token and the guesses after it; its scores and the tokens that it gives."""
+        context, width, guesses, count, match = self._context, self.width, [], 0, 0
+        if lookup is not None and width is not None:
+            match = lookup.match_length
+            guesses = lookup.propose(width.limit)
+            count = width.choose(match, min(len(guesses), self._limit - self._chosen - 1))  # the target adds one itself
+        rows = [token, *guesses[:count]]
+        scores = context.session.step(Rows.chain(rows, context.sequence), self._want)
+        chosen: list[int] = scores.tokens.tolist()
+        keep = accepted(rows[1:], chosen)
+        context.commit(rows[: keep + 1])
+        new = chosen[: keep + 1]
+        if lookup is not None and width is not None:
+            width.score(match, guesses, count, new)
+            lookup.extend(new)
+        self._rounds += 1
+        self._guessed += count
+        return scores, new
+
+    def _emit(self, scores: Scores, sources: Sequence[str]) -> Generator[Event, None, None]:
+        """Show the tokens of a pass until one ends the text. sources[i]: who proposed the pass's token i."""
+        self._last_s = perf_counter() - self._started
+        if self._first_s is None:
+            self._first_s = self._last_s
+        for row, source in enumerate(sources):
+            token = int(scores.tokens[row])
+            self._chosen += 1
+            self._kept += source != "target"
+            if token in self._request.end_ids:
+                self._finish = "stop"
+                return
+            event = self._event(token, source, scores, row)
+            yield from self._show(self._stops.push(event))
+            if self._stops.stopped or self._chosen == self._limit:
+                self._finish = "stop" if self._stops.stopped else "length"
+                return
+
+    def _event(self, token: int, source: str, scores: Scores, row: int) -> Event:
+        text = self._detokeniser.push(token)
+        if not self._request.top:
+            return Event(token, text, source)
+        top = zip(scores.top_tokens[row].tolist(), scores.top_logprobs[row].tolist(), strict=True)
+        return Event(token, text, source, float(scores.logprobs[row]), tuple(top))
+
+    def _show(self, events: Sequence[Event]) -> Generator[Event, None, None]:
+        for event in events:
+            self._tokens.append(event.token)
+            self._texts.append(event.text)
+            yield event
+
+    def _summary(self) -> Result:
+        first, last, rounds = self._first_s, self._last_s, self._rounds
+        later = self._chosen - 1  # tokens after the first
+        return Result(
+            text="".join(self._texts),
+            tokens=tuple(self._tokens),
+            prompt_tokens=len(self._request.prompt),
+            tokens_per_s=later / (last - first) if first is not None and later > 0 and last > first else None,
+            first_token_s=first,
+            response_s=perf_counter() - self._started if first is None else last,
+            load_s=self._request.load_s,
+            rounds=rounds,
+            tokens_per_round=later / rounds if rounds else None,
+            acceptance=self._kept / self._guessed if self._guessed else None,
+            guessed=self._guessed,
+            finish=self._finish or "cancelled",
+            seed=self._request.sampling.seed,
+        )

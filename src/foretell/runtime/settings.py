@@ -1,0 +1,74 @@
+"""The settings of a generation that a person gives by name, checked in one place."""
+
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TypedDict
+
+from foretell.accept.sampling import Sampling
+from foretell.errors import UsageError
+
+MOST_LOGPROBS = 100
+
+
+class Options(TypedDict, total=False):
+    """Keyword arguments of `generate`, `stream` and `Chat.send`; see Settings."""
+
+    max_tokens: int | None
+    temperature: float
+    top_k: int
+    top_p: float
+    min_p: float
+    repeat_penalty: float
+    seed: int | None
+    stop: str | Sequence[str]
+    logprobs: int
+    speculation: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How to generate.
+
+    max_tokens: most tokens; None means until the context is full.
+    temperature, top_k, top_p, min_p, repeat_penalty: see Sampling; the defaults choose the likeliest token.
+    seed: of the noise; None draws one when the temperature is above 0. It is in the result.
+    stop: strings that end the text; they are not part of it.
+    logprobs: how many alternatives each event carries.
+    speculation: whether guesses are checked along. It changes the speed, never the text.
+    """
+
+    max_tokens: int | None = 512
+    temperature: float = 0.0
+    top_k: int = 0
+    top_p: float = 1.0
+    min_p: float = 0.0
+    repeat_penalty: float = 1.0
+    seed: int | None = None
+    stop: str | Sequence[str] = ()
+    logprobs: int = 0
+    speculation: bool = True
+
+    def __post_init__(self) -> None:
+        if self.max_tokens is not None and self.max_tokens < 1:
+            raise UsageError(f"max-tokens is {self.max_tokens}, must be 1 or more")
+        if not 0 <= self.logprobs <= MOST_LOGPROBS:
+            raise UsageError(f"logprobs is {self.logprobs}, must be between 0 and {MOST_LOGPROBS}")
+        if "" in self.stops:
+            raise UsageError("a stop string is empty, must have at least one character")
+        self.sampling(self.seed or 0)
+
+    @property
+    def stops(self) -> tuple[str, ...]:
+        """The stop strings as a tuple."""
+        return (self.stop,) if isinstance(self.stop, str) else tuple(self.stop)
+
+    def choose_seed(self) -> int:
+        """The seed that was given, or a new one if it matters."""
+        if self.seed is not None:
+            return self.seed
+        return secrets.randbelow(2**32) if self.temperature > 0 else 0
+
+    def sampling(self, seed: int) -> Sampling:
+        """As the engine wants it; checks the ranges."""
+        return Sampling(self.temperature, self.top_k, self.top_p, self.min_p, self.repeat_penalty, seed)
