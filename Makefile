@@ -5,7 +5,7 @@ PYTHON = $(shell for each in python3 python3.14 python3.13 python3.12 python3.11
 	"$$each" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo "$$each" && break; done)
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
-LOCKED := install --quiet --constraint requirements.lock
+LOCKED := install --quiet --quiet --constraint requirements.lock
 MODELS := smollm2-135m qwen2.5-coder-0.5b qwen2.5-coder-1.5b
 PYTEST := $(BIN)/pytest -n 2 --dist worksteal
 

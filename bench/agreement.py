@@ -28,9 +28,9 @@ from foretell.backend.protocol import Rows, Want
 from foretell.engine.native import NativeModel
 from foretell.engine.reference import Reference
 from foretell.errors import ForetellError
+from foretell.lab.peers.llama_cpp import LlamaCpp
 from foretell.models.gguf import GGUF
 from foretell.models.tokenizer import Tokenizer
-from peers.llama_cpp import LlamaCpp
 
 Logits = NDArray[np.float32]  # [tokens, vocabulary]
 
@@ -66,10 +66,15 @@ class Record:
         self.agreements.append(reference.argmax(axis=1) == scores.argmax(axis=1))
 
     def summary(self) -> dict[str, float]:
-        """Means over all tokens."""
+        """Means over all tokens. mean_kl_rest leaves out each window's first token.
+
+        Qwen's models give the first token activations so large that 8 bits lose most of them: its divergence, of
+        several nats, is a thousand times that of the others and would hide them.
+        """
         divergences, agreements = np.concatenate(self.divergences), np.concatenate(self.agreements)
         return {
             "mean_kl": float(divergences.mean()),
+            "mean_kl_rest": float(np.concatenate([window[1:] for window in self.divergences]).mean()),
             "p99_kl": float(np.quantile(divergences, 0.99)),
             "greedy_agreement": float(agreements.mean()),
             "seconds": self.seconds,
@@ -116,9 +121,13 @@ def log_softmax(scores: Logits) -> NDArray[np.float64]:
     return shifted
 
 
-def upper_bound(ours: Record, theirs: Record) -> float:
-    """The 95 % quantile of (our mean / their mean) when whole windows are drawn again with replacement."""
-    sums = np.array([[a.sum(), b.sum()] for a, b in zip(ours.divergences, theirs.divergences, strict=True)])
+def upper_bound(ours: Record, theirs: Record, skip: int = 0) -> float:
+    """The 95 % quantile of (our mean / their mean) when whole windows are drawn again with replacement.
+
+    skip: how many tokens at the start of each window to leave out.
+    """
+    pairs = zip(ours.divergences, theirs.divergences, strict=True)
+    sums = np.array([[a[skip:].sum(), b[skip:].sum()] for a, b in pairs])
     drawn = np.random.default_rng(0).integers(0, len(sums), (RESAMPLES, len(sums)))
     totals = sums[drawn].sum(axis=1)
     return float(np.quantile(totals[:, 0] / totals[:, 1], 0.95))
@@ -234,6 +243,8 @@ def measure(given: argparse.Namespace) -> dict[str, Any]:
         result["peer"] |= {"name": "llama.cpp", "version": peer.version, "features": peer.features}
         result["kl_ratio"] = result["ours"]["mean_kl"] / result["peer"]["mean_kl"]
         result["kl_ratio_upper95"] = upper_bound(records["ours"], records["peer"])
+        result["kl_rest_ratio"] = result["ours"]["mean_kl_rest"] / result["peer"]["mean_kl_rest"]
+        result["kl_rest_ratio_upper95"] = upper_bound(records["ours"], records["peer"], skip=1)
         result["agreement_difference"] = result["ours"]["greedy_agreement"] - result["peer"]["greedy_agreement"]
     return result
 
@@ -241,17 +252,24 @@ def measure(given: argparse.Namespace) -> dict[str, Any]:
 def show(result: dict[str, Any]) -> None:
     """A table for people."""
     table = Table(title=f"{result['model']}: {result['tokens']} tokens against a float32 forward pass")
-    for heading in ("engine", "mean KL, nats", "99 % KL", "greedy equal", "time, s"):
+    for heading in ("engine", "mean KL, nats", "without first", "99 % KL", "greedy equal", "time, s"):
         table.add_column(heading, justify="left" if heading == "engine" else "right")
     for name in ("ours", "peer"):
         if name in result:
             row = result[name]
-            figures = f"{row['mean_kl']:.6f}", f"{row['p99_kl']:.5f}", f"{row['greedy_agreement']:.2%}"
+            figures = (
+                f"{row['mean_kl']:.6f}",
+                f"{row['mean_kl_rest']:.6f}",
+                f"{row['p99_kl']:.5f}",
+                f"{row['greedy_agreement']:.2%}",
+            )
             table.add_row(row.get("name", name), *figures, f"{row['seconds']:.0f}")
     console = Console(stderr=True)
     console.print(table)
     if "kl_ratio" in result:
-        console.print(f"ours / llama.cpp: {result['kl_ratio']:.3f}, at most {result['kl_ratio_upper95']:.3f} (95 %)")
+        for key, what in (("kl_ratio", "all tokens"), ("kl_rest_ratio", "without each window's first")):
+            bound = result[f"{key}_upper95"]
+            console.print(f"ours / llama.cpp, {what}: {result[key]:.3f}, at most {bound:.3f} (95 %)")
 
 
 def main() -> None:

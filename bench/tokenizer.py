@@ -1,10 +1,9 @@
 """Are our token ids those of llama.cpp, and how long do opening a tokenizer and encoding take?
 
-    python bench/tokenizer.py --model M.gguf [M2.gguf ...] --texts suite.jsonl data.json ... --peer-python peer/bin/python
+    python bench/tokenizer.py --model M.gguf M2.gguf ... --texts suite.jsonl data.json ... --peer-python peer/bin/python
 
 Compared for each model, on every string in the given files and on hard texts made here: ids with control tokens
 recognised and not, each token's bytes, end tokens. Prints a table, then one JSON line; exit status 1 on any difference.
-`--golden FILE` writes llama.cpp's ids of the hard texts, for the tests.
 """
 
 import argparse
@@ -19,12 +18,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from hard_texts import HANDWRITTEN, invented
 from rich.console import Console
 from rich.table import Table
 
 from foretell.models.gguf import GGUF
 from foretell.models.tokenizer import Tokenizer
+from hard_texts import HANDWRITTEN, every_code_point, invented
 
 WORKER = Path(__file__).with_name("peers") / "llama_cpp_vocabulary.py"
 INVENTED = 1500
@@ -125,40 +124,14 @@ def compare(model: Path, python: str, texts: Sequence[str], console: Console) ->
     return result | {"first_open_s": round(first_s, 3), "open_s": round(later_s, 3)}
 
 
-def write_golden(path: Path, models: Sequence[Path], python: str) -> None:
-    """llama.cpp's answers for the handwritten texts, one text a line so that changes can be read."""
-    answers = {}
-    for model in models:
-        with peer(python, model) as rival, GGUF.open(model) as gguf:
-            about = rival.ask(op="describe")
-            answers[str(gguf.metadata["tokenizer.ggml.pre"])] = {
-                "peer": f"llama-cpp-python {about['version']}",
-                "ends": about["ends"],
-                "add_bos": about["add_bos"],
-                "plain": rival.ask(op="tokenise", texts=HANDWRITTEN, special=False)["ids"],
-                "special": rival.ask(op="tokenise", texts=HANDWRITTEN, special=True)["ids"],
-            }
-    lines = [json.dumps(text) for text in HANDWRITTEN]
-    rows = ['{"texts": [\n' + ",\n".join(lines) + "\n]"]
-    for pre, answer in answers.items():
-        for key in ("plain", "special"):
-            ids = ",\n".join(json.dumps(each, separators=(",", ":")) for each in answer[key])
-            rows.append(f'"{pre}.{key}": [\n{ids}\n]')
-        rows.append(f'"{pre}.about": ' + json.dumps({key: answer[key] for key in ("peer", "ends", "add_bos")}))
-    path.write_text(",\n".join(rows) + "}\n", encoding="ascii")
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", type=Path, nargs="+", required=True)
     parser.add_argument("--texts", type=Path, nargs="*", default=[], help="JSON or JSON-lines files")
     parser.add_argument("--peer-python", required=True, help="an interpreter that has llama-cpp-python")
-    parser.add_argument("--golden", type=Path, help="write llama.cpp's ids of the handwritten texts to this file")
     options = parser.parse_args()
     console = Console(stderr=True)
-    if options.golden:
-        write_golden(options.golden, options.model, options.peer_python)
-    texts = [*read_texts(options.texts), *HANDWRITTEN, *invented(INVENTED)]
+    texts = [*read_texts(options.texts), *HANDWRITTEN, *invented(INVENTED), *every_code_point()]
     results = {model.stem: compare(model, options.peer_python, texts, console) for model in options.model}
     table = Table("", *results)
     for key in next(iter(results.values())):

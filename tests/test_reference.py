@@ -157,4 +157,6 @@ def test_what_cannot_be_scored_is_said(tmp_path):
         reference.logits([1, 300])
     with pytest.raises(ForetellError, match="cannot start at position 3: the cache holds 0"):
         reference.logits([1], 3)
+    with pytest.raises(ForetellError, match="no tokens to score"):
+        reference.logits([])
     reference.close()

@@ -1,7 +1,7 @@
 """Tokenises with llama.cpp: one JSON command a line on stdin, one JSON answer a line on stdout.
 
-Run by an interpreter that has llama-cpp-python, with a model as its argument; only the vocabulary is loaded. Any build of
-the library will do, since tokenisation does not depend on the processor.
+Run by an interpreter that has llama-cpp-python, with a model as its argument; only the vocabulary is loaded. Any build
+of the library will do, since tokenisation does not depend on the processor.
 
     {"op": "describe"}                              → {"version", "ends", "add_bos", "pieces", "shown"}
     {"op": "tokenise", "texts": [...], "special": b}  → {"ids", "seconds"}
@@ -53,7 +53,7 @@ class Vocabulary:
         count = llama.llama_tokenize(self.vocab, text, len(text), buffer, room, False, special)
         if count < 0:
             raise SystemExit(f"llama.cpp needs {-count} tokens for {len(text)} bytes")
-        return buffer[:count]
+        return list(buffer[:count])
 
     def _piece(self, token: int, special: bool) -> str:
         buffer = ctypes.create_string_buffer(1024)

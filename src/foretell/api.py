@@ -36,6 +36,8 @@ from typing import TYPE_CHECKING, Self, Unpack
 from foretell.backend.model import Backend
 from foretell.backend.protocol import Session
 from foretell.errors import ForetellError, UsageError
+from foretell.profile.machine import machine
+from foretell.profile.passes import free_rows, measure, remembered
 from foretell.runtime.context import Context
 from foretell.runtime.events import Result
 from foretell.runtime.loop import OnPrompt, Request, Stream
@@ -76,7 +78,17 @@ def load(
     _check(threads, context)
     name = None if name_or_path is None else str(name_or_path)
     backend = _open(name, threads=threads, context=context, cache_dir=cache_dir, pull=pull, progress=progress)
-    return Model(backend, perf_counter() - started)
+    costs = backend.pass_costs
+    if costs is None:
+        from foretell.models.cache import Cache  # noqa: PLC0415 — see `_open`
+
+        key = f"{backend.key}, {machine()}"
+        try:
+            costs = remembered(Cache(cache_dir).folder("profiles"), key, lambda: measure(backend.session()))
+        except BaseException:  # Ctrl-C, most likely
+            backend.close()
+            raise
+    return Model(backend, costs, perf_counter() - started)
 
 
 class Model:
@@ -84,11 +96,13 @@ class Model:
 
     Attributes:
         name: what was loaded. load_s: what loading took. backend: what runs it.
+        pass_costs: measured milliseconds of a pass by row count.
     """
 
-    def __init__(self, backend: Backend, load_s: float = 0.0) -> None:
+    def __init__(self, backend: Backend, pass_costs: Mapping[int, float], load_s: float = 0.0) -> None:
         self.backend = backend
         self.name = backend.name
+        self.pass_costs = dict(pass_costs)
         self.load_s = load_s
         self._session: Session | None = backend.session()
 
@@ -104,6 +118,11 @@ class Model:
     def context(self) -> int:
         """Most tokens of prompt and output together."""
         return self.session.context
+
+    @property
+    def free_rows(self) -> int:
+        """Rows that one pass scores in about the time of one."""
+        return free_rows(self.pass_costs)
 
     @property
     def session(self) -> Session:
@@ -137,7 +156,7 @@ class Model:
         Args:
             prompt: a text, or the messages of a conversation.
             system: a system message before them.
-            raw: continue the text as it is, without the chat template.
+            raw: continue the text as it is, without the chat template; names of control tokens in it mean these.
             on_prompt: told how many of the prompt's tokens were read.
             options: see foretell.runtime.settings.Settings.
 
@@ -167,39 +186,44 @@ class Model:
     def encode(self, prompt: str | Sequence[Message], system: str | None = None, raw: bool = False) -> list[int]:
         """Token ids of a prompt."""
         codec = self.backend.codec
-        if raw or (self.backend.template is None and isinstance(prompt, str)):
+        if raw:
             if not isinstance(prompt, str) or system is not None:
                 raise UsageError("a raw prompt is one text without a system message: leave one of the two out")
-            return codec.with_bos(codec.encode(checked_text(prompt)))
-        messages = [{"role": "user", "content": prompt}] if isinstance(prompt, str) else [dict(each) for each in prompt]
+            return codec.with_bos(codec.encode(checked_text(prompt), special=True))
+        messages = [{"role": "user", "content": prompt}] if isinstance(prompt, str) else prompt
         checked_text(messages[-1]["content"] if messages else "")
-        return codec.with_bos(codec.encode(self.render(messages, system), special=True))
+        return codec.with_bos(codec.encode_protected(self.render(messages, system)))
 
     def render(self, messages: Sequence[Message], system: str | None = None) -> str:
-        """The text of a conversation under the model's chat template."""
-        if self.backend.template is None:
-            raise ForetellError(f"{self.name} has no chat template: give a raw prompt instead")
+        """The text of a conversation under the model's chat template, for `encode_protected` of the codec."""
         first = [] if system is None else [{"role": "system", "content": system}]
-        return self.backend.template.render([*first, *map(dict, messages)])
+        protect = self.backend.codec.protect
+        safe = [{"role": each["role"], "content": protect(each["content"])} for each in (*first, *messages)]
+        return self.backend.template.render(safe)
 
     def request(self, prompt: Sequence[int], settings: Settings, started: float) -> Request:
         """What the loop needs."""
+        seed = settings.choose_seed()
         return Request(
             prompt=prompt,
             max_tokens=settings.max_tokens,
-            sampling=settings.sampling(settings.choose_seed()),
+            sampling=settings.sampling(seed),
             end_ids=self.backend.codec.end_ids,
             stop=settings.stops,
             top=settings.logprobs,
             piece_rows=self.backend.piece_rows,
+            seed=seed,
             load_s=self.load_s,
             started_s=started,
         )
 
     def width(self, settings: Settings) -> Width | None:
-        """A new rule for the number of guesses; None when there is nothing to gain."""
-        free = self.backend.free_rows
-        return Width(self.backend.pass_costs, free - 1) if settings.speculation and free > 1 else None
+        """A new rule for the number of guesses; None without speculation.
+
+        It may use more than the free rows, as far as passes were measured: only where it expects that to pay.
+        """
+        most = max(self.pass_costs)
+        return Width(self.pass_costs, most - 1) if settings.speculation and most > 1 else None
 
     def close(self) -> None:
         """Give back memory and threads."""
@@ -280,8 +304,10 @@ class Chat:
         if not result.tokens:
             return
         self._messages += [{"role": "user", "content": question}, {"role": "assistant", "content": result.text}]
-        whole = self.model.backend.codec.decode(result.tokens) == result.text  # else a token was cut by a stop string
-        self._known = (rendered + result.text, [*ids, *result.tokens]) if whole else ("", [])
+        codec = self.model.backend.codec
+        whole = codec.decode(result.tokens) == result.text  # else a token was cut by a stop string
+        answer = codec.protect(result.text)
+        self._known = (rendered + answer, [*ids, *result.tokens]) if whole else ("", [])
 
     def _fit(self, question: Message, settings: Settings) -> tuple[str, list[int], int]:
         """The prompt as text and ids, and how many of the oldest messages it leaves out.
@@ -304,8 +330,8 @@ class Chat:
         rendered, codec = self.model.render(messages, self.system), self.model.backend.codec
         text, ids = self._known
         if ids and rendered.startswith(text):
-            return rendered, ids + codec.encode(rendered[len(text) :], special=True)
-        return rendered, codec.with_bos(codec.encode(rendered, special=True))
+            return rendered, ids + codec.encode_protected(rendered[len(text) :])
+        return rendered, codec.with_bos(codec.encode_protected(rendered))
 
 
 def _check(threads: int | None, context: int | None) -> None:
@@ -334,7 +360,11 @@ def _open(
 
     store = Store(cache_dir)
     chosen = store.catalogue.default if name is None else name
-    return NativeBackend(store.resolve(chosen, progress, pull), chosen, threads, context, progress)
+    path = store.resolve(chosen, progress, pull)
+    digest = store.digest(path, progress)
+    return NativeBackend(
+        path, chosen, digest, cache_dir=store.cache.root, threads=threads, context=context, progress=progress
+    )
 
 
 def checked_text(prompt: str) -> str:

@@ -32,7 +32,15 @@ class Codec(Protocol):
         ...
 
     def encode(self, text: str, special: bool = False) -> list[int]:
-        """Ids of a text; `special` reads the names of special tokens as these."""
+        """Ids of a text; `special` reads the names of control tokens as these."""
+        ...
+
+    def protect(self, text: str) -> str:
+        """The text with a mark inside what looks like a control token, for `encode_protected`."""
+        ...
+
+    def encode_protected(self, text: str) -> list[int]:
+        """Ids of a text of which some parts are protected: only elsewhere control tokens are recognised."""
         ...
 
     def decode(self, ids: Iterable[int]) -> str:
@@ -43,8 +51,8 @@ class Codec(Protocol):
 class Template(Protocol):
     """A chat template."""
 
-    def render(self, messages: list[dict[str, str]], add_generation_prompt: bool = True) -> str:
-        """The prompt of a conversation."""
+    def render(self, messages: Sequence[Mapping[str, str]], add_generation_prompt: bool = True) -> str:
+        """The prompt of a conversation. Raises ForetellError when the model has no template or it refuses."""
         ...
 
 
@@ -62,18 +70,18 @@ class Backend(Protocol):
         ...
 
     @property
-    def template(self) -> Template | None:
-        """Its chat template, if it has one."""
+    def template(self) -> Template:
+        """Its chat template."""
         ...
 
     @property
-    def free_rows(self) -> int:
-        """Rows that one pass checks in about the time of one (DESIGN.md, section 3); measured."""
+    def pass_costs(self) -> Mapping[int, float] | None:
+        """Milliseconds of a pass by row count, 1 among them; None when this has to be measured."""
         ...
 
     @property
-    def pass_costs(self) -> Mapping[int, float]:
-        """Measured milliseconds of a pass by row count; empty when unknown."""
+    def key(self) -> str:
+        """What the costs depend on besides the machine."""
         ...
 
     @property

@@ -1,55 +1,65 @@
 """The native engine as a loaded model."""
 
-from collections.abc import Mapping
+import hashlib
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
+from foretell import engine
 from foretell.backend.model import Codec, Detokeniser, Template
 from foretell.backend.protocol import Session
 
 if TYPE_CHECKING:
     from foretell.models.sources import Progress
 
-PIECE_ROWS: Final = 512  # rows of a prompt per pass: enough that reading the weights is hidden behind arithmetic
-
 
 class NativeBackend:
-    """A GGUF file run by our own engine."""
+    """A GGUF file run by our own engine.
+
+    Args:
+        path: the file. name: what a person calls it. digest: its SHA-256, the key of what is derived from it.
+        cache_dir: root of the cache folder.
+        threads, context: None lets the engine choose. progress: told how far packing is.
+    """
 
     def __init__(
-        self, path: Path, name: str, threads: int | None, context: int | None, progress: "Progress | None"
+        self,
+        path: Path,
+        name: str,
+        digest: str,
+        *,
+        cache_dir: Path,
+        threads: int | None = None,
+        context: int | None = None,
+        progress: "Progress | None" = None,
     ) -> None:
-        from foretell.engine.native import NativeModel  # noqa: PLC0415 — llvmlite is heavy, and the toy needs none
+        from foretell.engine.native import PIECE_ROWS, NativeModel  # noqa: PLC0415 — heavy; the toy needs none of it
+        from foretell.models.detokenise import Detokeniser as Utf8Detokeniser  # noqa: PLC0415
+        from foretell.models.template import ChatTemplate  # noqa: PLC0415
+        from foretell.models.tokenizer import Tokenizer  # noqa: PLC0415
+
+        def packing(done: int, total: int) -> None:
+            if progress is not None:
+                progress(f"arranging {name} for this processor", done, total)
 
         self.name = name
         self.piece_rows = PIECE_ROWS
-        self._model = NativeModel.load(path, threads=threads, context=context, progress=progress)
+        self.pass_costs: Mapping[int, float] | None = None  # to be measured
+        self._digest = digest
+        self._model = NativeModel.load(
+            path, threads=threads, context=context, cache_dir=cache_dir, digest=digest, progress=packing
+        )
+        tokenizer = Tokenizer.from_gguf(self._model.gguf, cache_dir / "tokenizers")
+        self.codec: Codec = tokenizer
+        self.detokeniser: Callable[[], Detokeniser] = partial(Utf8Detokeniser, tokenizer)
+        self.template: Template = ChatTemplate.from_gguf(self._model.gguf)
 
     @property
-    def codec(self) -> Codec:
-        """The file's tokenizer."""
-        return self._model.tokenizer
-
-    @property
-    def template(self) -> Template | None:
-        """The file's chat template."""
-        return self._model.template
-
-    @property
-    def free_rows(self) -> int:
-        """Measured once per model and machine."""
-        return self._model.free_rows
-
-    @property
-    def pass_costs(self) -> Mapping[int, float]:
-        """Measured with the free rows."""
-        return self._model.pass_costs
-
-    def detokeniser(self) -> Detokeniser:
-        """A new stream of text."""
-        from foretell.models.detokenise import Detokeniser as Utf8Detokeniser  # noqa: PLC0415 — only with this backend
-
-        return Utf8Detokeniser(self._model.tokenizer)
+    def key(self) -> str:
+        """File, threads, instruction set and engine, on which the costs of passes depend."""
+        model = self._model
+        return f"{self._digest}, {model.team.threads} threads, {model.kernels.isa.name}, engine {_engine()}"
 
     def session(self) -> Session:
         """A new session."""
@@ -58,3 +68,11 @@ class NativeBackend:
     def close(self) -> None:
         """Give back memory and threads."""
         self._model.close()
+
+
+def _engine() -> str:
+    """Names the engine's code as it is, so that no measurement outlives a change of it."""
+    digest = hashlib.sha256()
+    for path in sorted(path for folder in engine.__path__ for path in Path(folder).rglob("*.py")):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:16]

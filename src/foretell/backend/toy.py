@@ -22,6 +22,7 @@ from foretell.errors import ForetellError
 SPECIAL: Final = ("<|end|>", "<|user|>", "<|assistant|>", "<|system|>")
 VOCABULARY: Final = 256 + len(SPECIAL)
 END: Final = 256
+MARK: Final = "\x1a"  # no text has it
 READABLE: Final = np.frombuffer(b"abcdefghijklmnopqrstuvwxyz  .,\n", np.uint8)
 
 
@@ -198,6 +199,15 @@ class ToyCodec:
         """Text without special tokens; bytes that are no UTF-8 become U+FFFD."""
         return bytes(token for token in ids if token < 256).decode("utf-8", "replace")
 
+    def protect(self, text: str) -> str:
+        """The text with a mark after each "<|"."""
+        return text.replace("<|", f"<|{MARK}")
+
+    def encode_protected(self, text: str) -> list[int]:
+        """As `encode` with `special`, without the marks."""
+        mark = list(MARK.encode())
+        return [token for token in self.encode(text, special=True) if token not in mark]
+
     def with_bos(self, ids: Sequence[int]) -> list[int]:
         """The same ids: there is no such token."""
         return list(ids)
@@ -206,7 +216,7 @@ class ToyCodec:
 class ToyTemplate:
     """Each message is its role's token, its text and the end token."""
 
-    def render(self, messages: list[dict[str, str]], add_generation_prompt: bool = True) -> str:
+    def render(self, messages: Sequence[Mapping[str, str]], add_generation_prompt: bool = True) -> str:
         """The prompt of a conversation."""
         turns = "".join(f"<|{message['role']}|>{message['content']}<|end|>" for message in messages)
         return turns + ("<|assistant|>" if add_generation_prompt else "")
@@ -218,12 +228,12 @@ class ToyBackend:
 
     model: ToyModel = ToyModel(echo=5.0)
     context: int = 4096
-    free_rows: int = 8
-    pass_costs: Mapping[int, float] = field(default_factory=lambda: {1: 1.0, 8: 1.0})
+    pass_costs: Mapping[int, float] | None = field(default_factory=lambda: {1: 1.0, 8: 1.0})
     piece_rows: int = 512
     name: str = "toy"
+    key: str = "toy"
     codec: ToyCodec = field(default_factory=ToyCodec)
-    template: ToyTemplate | None = field(default_factory=ToyTemplate)
+    template: ToyTemplate = field(default_factory=ToyTemplate)
 
     def detokeniser(self) -> ToyDetokeniser:
         """A new stream of text."""

@@ -3,7 +3,7 @@
 Exit status: 0 done, 1 an error that the line on stderr explains, 2 wrong usage, 130 interrupted.
 """
 
-import importlib.util
+import importlib
 import sys
 from typing import Annotated
 
@@ -38,8 +38,6 @@ def build() -> typer.Typer:
     )
     app.callback()(_options)
     for name, module in COMMANDS.items():
-        if importlib.util.find_spec(f"{__name__}.{module}") is None:
-            continue
         command = getattr(importlib.import_module(f"{__name__}.{module}"), name)
         if isinstance(command, typer.Typer):
             app.add_typer(command, name=name)

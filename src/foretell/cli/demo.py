@@ -59,12 +59,11 @@ class Account:
 ```
 '''
 ROWS = (
-    ("tokens", lambda result: str(len(result.tokens))),
-    ("tokens/s", lambda result: _number(result.tokens_per_s, "{:.1f}")),
-    ("tokens per round", lambda result: _number(result.tokens_per_round)),
-    ("guesses accepted", lambda result: _number(result.acceptance, "{:.0%}")),
-    ("first token, s", lambda result: _number(result.first_token_s)),
-    ("whole response, s", lambda result: _number(result.response_s)),
+    ("tokens/s", "tokens_per_s", "{:.1f}"),
+    ("tokens per round", "tokens_per_round", "{:.2f}"),
+    ("guesses accepted", "acceptance", "{:.0%}"),
+    ("first token, s", "first_token_s", "{:.2f}"),
+    ("whole response, s", "response_s", "{:.2f}"),
 )
 
 
@@ -107,17 +106,14 @@ def _table(lookup: "Result", plain: "Result") -> None:
     from rich.console import Console
     from rich.table import Table
 
+    from foretell.cli.render import number
+
     table = Table(box=None, header_style="bold", pad_edge=False)
     table.add_column("")
     for column in ("with speculation", "without"):
         table.add_column(column, justify="right")
-    for name, figure in ROWS:
-        table.add_row(name, figure(lookup), figure(plain))
+    table.add_row("tokens", str(len(lookup.tokens)), str(len(plain.tokens)))
+    for title, name, pattern in ROWS:
+        table.add_row(title, *(number(getattr(result, name), pattern) for result in (lookup, plain)))
     Console().print(table)
     Console().print(f"{plain.response_s / lookup.response_s:.2f} times as fast with speculation, prompt included.")
-
-
-def _number(value: float | None, pattern: str = "{:.2f}") -> str:
-    from foretell.cli.render import number
-
-    return number(value, pattern)

@@ -27,15 +27,14 @@ def suite(
     from rich.console import Console
     from rich.progress import Progress
 
-    from foretell.lab.machine import machine
     from foretell.lab.suite import Ours, read_suite, run_suite, summarise
-    from foretell.runtime.settings import Options, Settings
+    from foretell.profile.machine import machine
+    from foretell.runtime.settings import Settings
 
-    settings = Options(temperature=temperature, seed=seed)
-    Settings(**settings, max_tokens=max_tokens)
+    Settings(max_tokens=max_tokens, temperature=temperature, seed=seed)
     prompts = read_suite(file, [each.strip() for each in classes.split(",") if each.strip()], limit)
     with options.opened(model, threads, context) as loaded:
-        ours = [Ours(name, loaded, Options(**settings, speculation=name == "lookup")) for name in ("plain", "lookup")]
+        ours = [Ours(name, loaded, name == "lookup", temperature, seed) for name in ("plain", "lookup")]
         for each in ours:
             each.run("Hello", 4)  # the first answer of a process pays for what is set up once
         with Progress(console=Console(stderr=True)) as progress:
@@ -56,10 +55,8 @@ def print_table(configurations: Mapping[str, Mapping[str, Mapping[str, Any]]]) -
     from foretell.cli.render import number
 
     table = Table(box=None, header_style="bold", pad_edge=False)
-    for column in ("class", "configuration", "tokens"):
-        table.add_column(column, justify="right" if column == "tokens" else "left")
-    for column in ("tokens/s", "ratio", "first token, s", "response, s", "per round", "accepted", "mismatches"):
-        table.add_column(column, justify="right")
+    for column in ("class", "who", "tokens", "tokens/s", "ratio", "first s", "whole s", "per round", "kept", "differ"):
+        table.add_column(column, justify="left" if column in {"class", "who"} else "right", no_wrap=True)
     first = next(iter(configurations.values()))
     for klass in first:
         for name, figures in configurations.items():

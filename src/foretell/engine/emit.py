@@ -3,8 +3,9 @@
     with fn.range(0, count) as i:
         total.set(total.get() + source.load(F32, i * 4))
 
-Values are LLVM values with operators. A mutable `Var` is a stack slot which LLVM promotes to registers. Pointers are byte pointers, offsets
-are bytes. Floating-point operations are exactly those written: no contraction, no reassociation.
+Values are LLVM values with operators. A mutable `Var` is a stack slot which LLVM promotes to registers. Pointers are
+byte pointers, offsets are bytes. Floating-point operations are exactly those written: no contraction, no
+reassociation.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-import llvmlite.ir as ir
+from llvmlite import ir
 
 from foretell.engine.isa import ISA
 
@@ -248,7 +249,9 @@ class Var:
 class Fn:
     """A function being written. `args` are Values, or Pointers where the parameter's type is PTR."""
 
-    def __init__(self, module: ir.Module, isa: ISA, name: str, params: Sequence[ir.Type], *, inline: bool = False) -> None:
+    def __init__(
+        self, module: ir.Module, isa: ISA, name: str, params: Sequence[ir.Type], *, inline: bool = False
+    ) -> None:
         self.module, self.isa = module, isa
         self.raw = ir.Function(module, ir.FunctionType(VOID, list(params)), name)
         if inline:
@@ -292,7 +295,7 @@ class Fn:
 
     @contextmanager
     def range(self, start: Value | int, stop: Value | int, step: int = 1) -> Iterator[Value]:
-        """for i in range(start, stop, step), i of 64 bits; may run zero times."""
+        """A loop over start, start + step, … below stop, 64 bits wide; may run zero times."""
         head, body, after = (self.raw.append_basic_block(n) for n in ("head", "loop", "after"))
         first, before = self.lift(start, I64), self.b.block
         stop_raw = self.lift(stop, I64)
@@ -351,7 +354,10 @@ class Fn:
 
     def fma(self, a: Value, b: Value, c: Value) -> Value:
         """a * b + c, rounded once where the instruction set has fused multiply-add, else twice."""
-        return self.isa.fma(self, a, b, c)
+        if not self.isa.fused:
+            return a * b + c
+        lanes = f"v{a.type.count}" if isinstance(a.type, ir.VectorType) else ""
+        return self.call(f"llvm.fma.{lanes}f32", a.type, a, b, c)
 
     def maximum(self, a: Value, b: Value) -> Value:
         """The larger (no NaN expected)."""
@@ -367,7 +373,8 @@ class Fn:
         return (a.bits(mask) & 0x7FFFFFFF).bits(a.type)
 
     def round_even(self, a: Value) -> Value:
-        """Nearest integer as int32, ties to even, for |a| < 2^22: adding 1.5 * 2^23 leaves it in the low mantissa bits."""
+        """Nearest integer as int32, ties to even, for |a| < 2^22."""
+        # Adding 1.5 * 2^23 leaves the integer in the low mantissa bits.
         magic = 12582912.0
         kind = vector(I32, a.type.count) if isinstance(a.type, ir.VectorType) else I32
         return (a + magic).bits(kind) - 0x4B400000

@@ -15,7 +15,7 @@ def fuse(graph: Graph, formats: Mapping[str, str]) -> Graph:
 
 def gate(graph: Graph, formats: Mapping[str, str]) -> Graph:
     """multiply (silu (product x g)) (product x u)  →  gated x g u, where one kernel reads both formats."""
-    out: list[Node] = list(graph)
+    new: dict[int, Node] = {}
     for number, node in enumerate(graph):
         if not isinstance(node, Multiply):
             continue
@@ -26,13 +26,13 @@ def gate(graph: Graph, formats: Mapping[str, str]) -> Graph:
         if not isinstance(inner, Product) or inner.x != up.x or inner.bias or up.bias:
             continue
         if formats[inner.weight] == formats[up.weight]:
-            out[number] = Gated(up.x, inner.weight, up.weight)
-    return without_dead(tuple(out))
+            new[number] = Gated(up.x, inner.weight, up.weight)
+    return _replaced(graph, new)
 
 
 def accumulate(graph: Graph) -> Graph:
     """add a (product x w)  →  product x w onto a, where nothing reads the old `a` afterwards."""
-    out: list[Node] = list(graph)
+    new: dict[int, Node] = {}
     readers = users(graph)
     for number, node in enumerate(graph):
         if not isinstance(node, Add):
@@ -41,5 +41,10 @@ def accumulate(graph: Graph) -> Graph:
         if not isinstance(product, Product) or product.onto is not None or readers[node.b] != [number]:
             continue
         if max(readers[node.a]) == number:
-            out[number] = replace(product, onto=node.a)
-    return without_dead(tuple(out))
+            new[number] = replace(product, onto=node.a)
+    return _replaced(graph, new)
+
+
+def _replaced(graph: Graph, new: Mapping[int, Node]) -> Graph:
+    """The graph with some nodes replaced by number; the same object where there are none."""
+    return without_dead(tuple(new.get(number, node) for number, node in enumerate(graph))) if new else graph

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
+from typing import Any
 
 Ref = int
 
@@ -140,7 +141,7 @@ def without_dead(graph: Graph) -> Graph:
     out = []
     for old in sorted(read):
         node = graph[old]
-        changes = {
+        changes: dict[str, Any] = {
             f.name: renamed[getattr(node, f.name)]
             for f in fields(node)
             if f.name in _REFS and getattr(node, f.name) is not None

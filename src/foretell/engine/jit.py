@@ -1,7 +1,8 @@
 """LLVM modules to machine code: compiled once, kept on disk as objects, loaded without rebuilding any IR.
 
-An object's key is the digest of this package's sources, LLVM's version, the instruction set and the module's name, so any change of the
-generator makes new objects. Linking resolves nothing outside the object: a call into libm or compiler-rt is an error here, not a crash later.
+An object's key is the digest of this package's sources, LLVM's version, the instruction set and the module's name, so
+any change of the generator makes new objects. Linking resolves nothing outside the object: a call into libm or
+compiler-rt is an error here, not a crash later.
 """
 
 from __future__ import annotations
@@ -14,12 +15,13 @@ from functools import cache
 from pathlib import Path
 
 import llvmlite.binding as llvm
-import llvmlite.ir as ir
+from llvmlite import ir
 
 from foretell.engine.isa import ISA
 
 Build = Callable[[ir.Module, ISA], None]
 _NO_BUILTINS = '"no-builtins"'
+_DIGEST_BYTES = 32  # SHA-256, at the end of a kept object
 
 
 @cache
@@ -90,14 +92,34 @@ class Library:
 def _object(name: str, isa: ISA, build: Build, cache_dir: Path | None) -> bytes:
     if cache_dir is None:
         return bytes(target_machine(isa).emit_object(optimised(name, isa, build)))
-    key = hashlib.sha256(f"{_generator_digest()} {isa.name} {llvm.get_default_triple()} {name}".encode()).hexdigest()[:24]
+    key = hashlib.sha256(f"{_generator_digest()} {isa.name} {llvm.get_default_triple()} {name}".encode()).hexdigest()[
+        :24
+    ]
     path = cache_dir / f"{name}.{isa.name}.{key}.o"
-    if path.exists():
-        return path.read_bytes()
-    image = bytes(target_machine(isa).emit_object(optimised(name, isa, build)))
-    cache_dir.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=cache_dir, prefix=".partial-")
-    with os.fdopen(handle, "wb") as file:
-        file.write(image)
-    Path(temporary).replace(path)
+    image = _whole(path)
+    if image is None:
+        image = bytes(target_machine(isa).emit_object(optimised(name, isa, build)))
+        _keep(path, image)
     return image
+
+
+def _whole(path: Path) -> bytes | None:
+    """A kept object, or None where there is none or its bytes are not those written: LLVM would trust them."""
+    try:
+        kept = path.read_bytes()
+    except FileNotFoundError:
+        return None
+    image, digest = kept[:-_DIGEST_BYTES], kept[-_DIGEST_BYTES:]
+    return image if hashlib.sha256(image).digest() == digest else None
+
+
+def _keep(path: Path, image: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".partial-")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(image + hashlib.sha256(image).digest())
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise

@@ -1,7 +1,8 @@
 """The key-value cache: pages of PAGE positions with all layers in them, shared between sequences until one writes.
 
-A committed position p of a sequence lies in slot p % PAGE of its page p // PAGE. Rows of a pass that are on the sequence's trunk (the chain of first
-children) are written there too, beyond the committed length; other rows go to side pages and are copied when they are committed.
+A committed position p of a sequence lies in slot p % PAGE of its page p // PAGE. Rows of a pass that are on the
+sequence's trunk (the chain of first children) are written there too, beyond the committed length; other rows go to
+side pages and are copied when they are committed.
 """
 
 from __future__ import annotations
@@ -61,8 +62,8 @@ class Cache:
             return
         mine = self.page()
         mine.data[:] = page.data
+        pages[index] = mine  # first: interrupted here, the old page is held too long rather than too short
         page.users -= 1
-        pages[index] = mine
 
     def side_pages(self, slots: int) -> int:
         """Address of the table of side pages, with room for so many slots."""
@@ -103,6 +104,7 @@ class Sequence:
         """Forget what lies beyond `length`."""
         del self.tokens[length:]
         keep = -(-length // PAGE)
-        for page in self.pages[keep:]:
-            cache.release(page)
+        dropped = self.pages[keep:]
         del self.pages[keep:]
+        for page in dropped:
+            cache.release(page)

@@ -1,7 +1,8 @@
-"""How packed weights and quantised activations lie in memory. Kernels, the packer and the tests all read sizes from here.
+"""How packed weights and quantised activations lie in memory: the one place that knows.
 
-Weights are stored in groups of 16 output rows. Four consecutive inputs of 16 outputs make one vector of 64 bytes, byte 4 * output + input, so
-that one dot-product instruction multiplies 16 outputs by 4 inputs. 32 inputs are 8 such vectors, numbered 0..7.
+Weights are stored in groups of 16 output rows. Four consecutive inputs of 16 outputs make one vector of 64 bytes,
+byte 4 * output + input, so that one dot-product instruction multiplies 16 outputs by 4 inputs. 32 inputs are 8 such
+vectors, numbered 0..7.
 
 Quants keep their low four bits (or all eight) in `low` and the rest in `high`:
     low, 4 bits    4 x 64 bytes: byte b of line g holds vector 2g in its low nibble, vector 2g + 1 in its high nibble
@@ -11,9 +12,11 @@ Quants keep their low four bits (or all eight) in `low` and the rest in `high`:
 
 A superblock group is a sequence of blocks of 256 inputs, each:
     low of 8 x 32 inputs | high of 8 x 32 inputs | scales | minima | d f16[16] | dmin f16[16] | padding to 64 bytes
-with scales u8[8][16] and minima u8[4][16][2] (pairs of 32 inputs, for the paired dot product) for Q4_K and Q5_K, scales i8[16][16] for Q6_K.
+with scales u8[8][16] and minima u8[4][16][2] (pairs of 32 inputs, for the paired dot product) for Q4_K and Q5_K,
+scales i8[16][16] for Q6_K.
 
-A block group keeps its parts apart, so that each stays aligned: low of all its blocks | high | d f16[blocks][16] | m f16[blocks][16] | padding.
+A block group keeps its parts apart, so that each stays aligned: low of all its blocks | high | d f16[blocks][16] | m
+f16[blocks][16] | padding.
 
 A float group is element[inputs][16].
 
@@ -43,6 +46,11 @@ class Layout:
     offset: int
     minimum: bool
     item_bytes: int = 0
+
+    @property
+    def bits(self) -> int:
+        """Bits of an unsigned quant."""
+        return self.low + self.high
 
     @property
     def low_bytes(self) -> int:
@@ -120,9 +128,9 @@ LAYOUTS = {
 class Activation:
     """Sizes of a row's quantised form, bytes a row, for `inputs` inputs.
 
-    superblock: values i8, scales f32 per 256, then per 256 inputs 80 bytes of sums: i32[16] of -32 * (sum of 16 values), for Q6_K's
-    offset, and i16[8] of sums of 32 values, for minima. block: values i8, scales f32 per 32, i32 per 32: minus the sum of the
-    values; f32 per 32: scale * sum. float: values f32.
+    superblock: values i8, scales f32 per 256, then per 256 inputs 80 bytes of sums: i32[16] of -32 * (sum of 16
+    values), for Q6_K's offset, and i16[8] of sums of 32 values, for minima. block: values i8, scales f32 per 32, i32
+    per 32: minus the sum of the values; f32 per 32: scale * sum. float: values f32.
     """
 
     family: str
@@ -147,7 +155,7 @@ class Activation:
 
 ACTIVATIONS = {family: Activation(family) for family in ("superblock", "block", "float")}
 
-PAGE = 128  # positions a page of the key-value cache holds; also the span of positions over which attention sums before merging
+PAGE = 128  # positions in a page of the key-value cache; also the span over which attention sums before merging
 
 
 def page_layer_bytes(kv_heads: int, head_size: int) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -12,32 +11,32 @@ from numpy.typing import NDArray
 
 from foretell.engine import isa as instruction_sets
 from foretell.engine.arch import ARCHITECTURES
-from foretell.engine.dequantise import FORMATS, dequantise
+from foretell.engine.dequantise import dequantise
 from foretell.engine.fuse import fuse
 from foretell.engine.hyper import Hyper, inverse_frequencies
 from foretell.engine.kernels import Kernels
-from foretell.engine.layout import LAYOUTS
 from foretell.engine.pack import VERSION, Packed, Weights, open_pack, pack, write_pack
 from foretell.engine.program import Program
 from foretell.engine.session import NativeSession, rope_table
-from foretell.engine.team import Team
+from foretell.engine.team import Team, choose_threads
 from foretell.errors import ForetellError, UsageError
+from foretell.models import cache
 from foretell.models.gguf import GGUF
 
-PIECE_ROWS = 128  # most rows of a prompt pass: the hidden layer's activations of so many rows stay in the second-level cache
-_NORMS = ("norm.weight",)
+# Most rows of a prompt pass: the hidden layer's activations of so many rows stay in the second-level cache.
+PIECE_ROWS = 128
+_LEAST_ROWS = 16  # what the first program has room for
 
 
 class NativeModel:
     """Weights, compiled kernels and threads. `session()` gives sequences to run."""
 
-    def __init__(self, path: Path, gguf: GGUF, weights: Weights, kernels: Kernels, threads: int | None, context: int | None) -> None:
+    def __init__(
+        self, path: Path, gguf: GGUF, weights: Weights, kernels: Kernels, threads: int | None, context: int | None
+    ) -> None:
         self.path, self.gguf = path, gguf
         self.hyper = h = Hyper.read(gguf)
-        _check(h)
         self.context = h.context if context is None else context
-        if not 1 <= self.context <= h.context:
-            raise UsageError(f"context is {context}, must be between 1 and {h.context}, what this model was trained for")
         self.weights, self.kernels = weights, kernels
         formats = {name: t.format for name, t in gguf.tensors.items()}
         self.graph = fuse(ARCHITECTURES[h.architecture](h), formats)
@@ -61,37 +60,44 @@ class NativeModel:
     ) -> NativeModel:
         """Load a GGUF file; pack its weights if that was not done before.
 
-        cache_dir: where packed weights and compiled code are kept; None keeps them in memory. digest: the file's, if known;
-        otherwise its identity on disk is the key. progress(done bytes, all bytes): of packing.
+        cache_dir: where packed weights and compiled code are kept; None keeps them in memory. digest: the file's, if
+        known; otherwise its identity on disk is the key. progress(done bytes, all bytes): of packing.
         """
         path = Path(path)
         gguf = GGUF.open(path)
-        hyper = Hyper.read(gguf)
-        chosen = instruction_sets.choose(isa)
-        skip = frozenset() if hyper.tied else frozenset({"token_embd.weight"})
-        skip |= {"rope_freqs.weight"}
-        used = {t.format for n, t in gguf.tensors.items() if len(t.shape) == 2 and n not in skip}
-        kernels = Kernels(chosen, used, cache_dir / "code" if cache_dir else None)
-        if cache_dir is None:
-            tensors, data = pack(gguf, skip, progress)
-            weights = Weights(tensors, data)
-        else:
-            place = cache_dir / "packed" / f"{digest or _identity(path)}-v{VERSION}.pack"
-            weights = open_pack(place) or write_pack(place, gguf, skip, progress)
-        return NativeModel(path, gguf, weights, kernels, threads, context)
+        try:
+            hyper = Hyper.read(gguf)
+            _check(hyper, context)
+            choose_threads(threads)  # refused now rather than after a long packing
+            chosen = instruction_sets.choose(isa)
+            skip = frozenset() if hyper.tied else frozenset({"token_embd.weight"})
+            skip |= {"rope_freqs.weight"}
+            used = {t.format for n, t in gguf.tensors.items() if len(t.shape) == 2 and n not in skip}
+            kernels = _kernels(chosen, used, cache_dir / "code" if cache_dir else None)
+            if cache_dir is None:
+                weights = Weights(*pack(gguf, skip, progress))
+            else:
+                place = cache_dir / "packed" / f"{digest or _identity(path)}-v{VERSION}.pack"
+                weights = open_pack(place, gguf, skip) or write_pack(place, gguf, skip, progress)
+            return NativeModel(path, gguf, weights, kernels, threads, context)
+        except BaseException:
+            gguf.close()
+            raise
 
     def session(self) -> NativeSession:
         """New sequences."""
         return NativeSession(self)
 
     def program(self, rows: int, wanted: int) -> Program:
-        """The program for passes of at least this size; made anew, with room to spare, when the last one is too small."""
+        """The program for passes of at least this size; made anew, with room to spare, when the last is too small."""
         have = self._program
         if have is not None and have.rows >= rows and have.wanted >= wanted:
             return have
-        rows = max(rows, 16, have.rows if have else 0)
-        wanted = max(wanted, 16, have.wanted if have else 0)
-        self._program = Program(self.graph, self.hyper, self.weights, self.kernels, self._rope, self.team.threads, rows, wanted)
+        rows = max(_room(rows), have.rows if have else 0)
+        wanted = max(_room(wanted), have.wanted if have else 0)
+        self._program = Program(
+            self.graph, self.hyper, self.weights, self.kernels, self._rope, self.team.threads, rows, wanted
+        )
         return self._program
 
     def embed(self, tokens: Sequence[int]) -> NDArray[np.float32]:
@@ -104,10 +110,24 @@ class NativeModel:
         return self.weights.tensors
 
     def close(self) -> None:
-        """Stop the threads."""
+        """Stop the threads and let go of the memory of passes. Sessions of a closed model refuse to work."""
         self.team.close()
-        with contextlib.suppress(BufferError):
-            self.gguf.close()
+        self._program = None
+        self.gguf.close()
+
+
+def _room(rows: int) -> int:
+    """A power of two, so that growing makes few programs."""
+    return max(_LEAST_ROWS, 1 << (rows - 1).bit_length())
+
+
+def _kernels(isa: instruction_sets.ISA, formats: set[str], folder: Path | None) -> Kernels:
+    try:
+        return Kernels(isa, formats, folder)
+    except OSError as error:
+        if folder is None:
+            raise
+        raise cache.explain(error, folder) from error
 
 
 def _identity(path: Path) -> str:
@@ -115,11 +135,10 @@ def _identity(path: Path) -> str:
     return hashlib.sha256(f"{path.resolve()} {stat.st_size} {stat.st_mtime_ns} {stat.st_ino}".encode()).hexdigest()[:32]
 
 
-def _check(h: Hyper) -> None:
+def _check(h: Hyper, context: int | None) -> None:
+    if context is not None and not 1 <= context <= h.context:
+        raise UsageError(f"context is {context}, must be between 1 and {h.context}, what this model was trained for")
     if h.head_size % 16 or h.head_size > 256:
         raise ForetellError(f"heads of {h.head_size} are not supported; they must be a multiple of 16 and at most 256")
     if h.width % 16:
         raise ForetellError(f"a width of {h.width} is not supported; it must be a multiple of 16")
-
-
-__all__ = ["FORMATS", "LAYOUTS", "NativeModel"]

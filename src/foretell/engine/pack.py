@@ -2,20 +2,27 @@
 
     pack file ::= magic (8 bytes), header length u64, header JSON, padding to 4096, tensors each aligned to 64
 
-Written under a temporary name and renamed, so an interrupted packing leaves nothing that could be mistaken for a pack.
+The header lists what lies where. It follows from the model, so a reader compares it with what it expects and believes
+nothing else. Written under a temporary name and renamed, so an interrupted packing leaves nothing that could be
+mistaken for a pack; what it leaves is removed by the next one. A lock makes a second process wait for the first.
 """
 
 from __future__ import annotations
 
+import errno
 import json
+import contextlib
+import mmap
 import os
+import shutil
 import tempfile
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
 
 import numpy as np
+from filelock import FileLock
 from numpy.typing import NDArray
 
 from foretell.engine.dequantise import dequantise, unpack
@@ -25,6 +32,7 @@ from foretell.models.gguf import GGUF
 
 VERSION = 1  # of the arrangement; a change makes old packs unused
 _MAGIC = b"FTPACK01"
+_PIECE = 16 << 20  # bytes of a file that a thread reads at a time
 _ROWS = 512  # output rows packed at a time by one thread: pieces that stay near the processor
 Bytes = NDArray[np.uint8]
 
@@ -58,9 +66,14 @@ def pack_matrix(name: str, data: Bytes, outputs: int, inputs: int) -> Bytes:
     out = np.zeros((groups(outputs), layout.group_bytes(inputs)), np.uint8)
     rows = data.reshape(outputs, -1)
     for start in range(0, outputs, _ROWS):
-        stop = min(outputs, start + _ROWS)
-        _pack_rows(layout, rows[start:stop], inputs, out[start // GROUP : groups(stop)])
+        _pack_piece(layout, rows, inputs, start, out)
     return out
+
+
+def _pack_piece(layout: Layout, rows: Bytes, inputs: int, start: int, out: Bytes) -> None:
+    """Pack _ROWS outputs from `start` on; rows and out are the whole matrix."""
+    stop = min(len(rows), start + _ROWS)
+    _pack_rows(layout, rows[start:stop], inputs, out[start // GROUP : groups(stop)])
 
 
 def _pack_rows(layout: Layout, rows: Bytes, inputs: int, out: Bytes) -> None:
@@ -86,7 +99,8 @@ def _pack_rows(layout: Layout, rows: Bytes, inputs: int, out: Bytes) -> None:
     block = out.reshape(count, blocks, layout.block_bytes)
     block[:, :, : 8 * layout.low_bytes] = low.reshape(count, blocks, -1)
     block[:, :, 8 * layout.low_bytes : layout.scales_at] = high.reshape(count, blocks, -1)
-    assert pieces.scales is not None
+    if pieces.scales is None:
+        raise ValueError(f"{layout.name} has no integer scales")
     scales = _padded(pieces.scales, padding).view(np.uint8).reshape(count, GROUP, blocks, -1)
     block[:, :, layout.scales_at : layout.minima_at] = scales.transpose(0, 2, 3, 1).reshape(count, blocks, -1)
     block[:, :, layout.d_at : layout.d_at + 32] = d16
@@ -111,19 +125,21 @@ def _quants(layout: Layout, quants: NDArray[np.generic], inputs: int) -> tuple[B
     """Low and high parts, [groups, runs of 32, bytes]. See `foretell.engine.layout`."""
     count, runs = len(quants) // GROUP, inputs // 32
     # [group, run, vector, 64 bytes]: four inputs of sixteen outputs are one vector
-    vectors = np.ascontiguousarray(
-        quants.view(np.uint32).reshape(count, GROUP, runs, 8).transpose(0, 2, 3, 1)
-    ).view(np.uint8).reshape(count, runs, 8, 64)
+    vectors: Bytes = (
+        np.ascontiguousarray(quants.view(np.uint32).reshape(count, GROUP, runs, 8).transpose(0, 2, 3, 1))
+        .view(np.uint8)
+        .reshape(count, runs, 8, 64)
+    )
     if layout.low == 8:
         return vectors, np.zeros((count, runs, 0), np.uint8)
-    low = (vectors[:, :, 0::2] & 15) | (vectors[:, :, 1::2] << 4)
+    low: Bytes = (vectors[:, :, 0::2] & np.uint8(15)) | (vectors[:, :, 1::2] << np.uint8(4))
     if layout.high == 0:
         return low, np.zeros((count, runs, 0), np.uint8)
-    above = vectors >> 4
+    above: Bytes = vectors >> np.uint8(4)
     per_line = 8 // layout.high
-    high = np.zeros((count, runs, 8 // per_line, 64), np.uint8)
+    high: Bytes = np.zeros((count, runs, 8 // per_line, 64), np.uint8)
     for v in range(8):
-        high[:, :, v // per_line] |= above[:, :, v] << (layout.high * (v % per_line))
+        high[:, :, v // per_line] |= above[:, :, v] << np.uint8(layout.high * (v % per_line))
     return low, high
 
 
@@ -151,7 +167,9 @@ def plan(gguf: GGUF, skip: frozenset[str]) -> tuple[dict[str, Packed], int]:
     return tensors, at
 
 
-def pack(gguf: GGUF, skip: frozenset[str], progress: Callable[[int, int], None] | None = None) -> tuple[dict[str, Packed], Bytes]:
+def pack(
+    gguf: GGUF, skip: frozenset[str], progress: Callable[[int, int], None] | None = None
+) -> tuple[dict[str, Packed], Bytes]:
     """Pack a model in memory. progress(done bytes, all bytes) is called from the calling thread."""
     tensors, total = plan(gguf, skip)
     out = np.zeros(total, np.uint8)
@@ -159,76 +177,122 @@ def pack(gguf: GGUF, skip: frozenset[str], progress: Callable[[int, int], None] 
     return tensors, out
 
 
-def _fill(gguf: GGUF, tensors: dict[str, Packed], out: Bytes, total: int, progress: Callable[[int, int], None] | None) -> None:
-    def one(name: str) -> int:
+def _fill(
+    gguf: GGUF, tensors: dict[str, Packed], out: Bytes, total: int, progress: Callable[[int, int], None] | None
+) -> None:
+    """Pack all tensors into `out`, which holds zeros: in pieces, so that an interrupt need not wait long."""
+
+    def one(piece: tuple[str, int]) -> int:
+        name, start = piece
         packed, data = tensors[name], gguf.data(name)
-        if packed.layout:
-            image = pack_matrix(packed.layout, data, packed.outputs, packed.inputs).reshape(-1)
-        else:
-            image = dequantise(gguf.tensors[name].format, data, (packed.inputs,)).view(np.uint8)
-        out[packed.offset : packed.offset + image.size] = image
-        return packed.n_bytes
+        image = out[packed.offset : packed.offset + packed.n_bytes]
+        if not packed.layout:
+            values = dequantise(gguf.tensors[name].format, data, (packed.inputs,)).view(np.uint8)
+            image[: values.size] = values
+            return packed.n_bytes
+        _pack_piece(
+            LAYOUTS[packed.layout],
+            data.reshape(packed.outputs, -1),
+            packed.inputs,
+            start,
+            image.reshape(groups(packed.outputs), -1),
+        )
+        return packed.n_bytes * min(_ROWS, packed.outputs - start) // packed.outputs
 
     done = 0
-    with ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1)) as pool:
-        for size in pool.map(one, sorted(tensors, key=lambda n: -tensors[n].n_bytes)):
+    pool = ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1))
+    try:
+        pieces = [(name, start) for name, packed in tensors.items() for start in range(0, packed.outputs, _ROWS)]
+        for size in pool.map(one, pieces):
             done += size
             if progress is not None:
                 progress(done, total)
+    finally:
+        pool.shutdown(cancel_futures=True)
+    if progress is not None:
+        progress(total, total)  # shares of matrices were rounded down
 
 
-def open_pack(path: Path) -> Weights | None:
-    """The weights of a pack file, or None where there is none or it is not whole."""
+def _head(tensors: dict[str, Packed]) -> bytes:
+    """The beginning of a pack file, up to the first tensor."""
+    text = json.dumps({name: astuple(packed) for name, packed in tensors.items()}).encode()
+    head = _MAGIC + len(text).to_bytes(8, "little") + text
+    return head.ljust(aligned(len(head), 4096), b"\0")
+
+
+def open_pack(path: Path, gguf: GGUF, skip: frozenset[str]) -> Weights | None:
+    """The weights of a pack file, or None where there is none or it is not a whole pack of this model."""
+    tensors, total = plan(gguf, skip)
+    head = _head(tensors)
     try:
         with path.open("rb") as file:
-            if file.read(8) != _MAGIC:
+            if file.read(len(head)) != head or os.fstat(file.fileno()).st_size != len(head) + total:
                 return None
-            length = int.from_bytes(file.read(8), "little")
-            header = json.loads(file.read(length))
-        if path.stat().st_size != header["size"]:
-            return None
-        data = np.memmap(path, np.uint8, "r")
-    except (OSError, ValueError, KeyError):
+            data = _read(file.fileno(), len(head), total)
+    except OSError:
         return None
-    start = header["start"]
-    tensors = {n: Packed(t[0], t[1], t[2], t[3] + start, t[4]) for n, t in header["tensors"].items()}
     return Weights(tensors, data)
 
 
-def write_pack(path: Path, gguf: GGUF, skip: frozenset[str], progress: Callable[[int, int], None] | None = None) -> Weights:
-    """Pack a model into a file and open it."""
+def _read(handle: int, start: int, size: int) -> Bytes:
+    """Bytes of a file in memory with huge pages where the system has them (docs/adr/0005-weights-in-huge-pages.md)."""
+    if not hasattr(os, "preadv"):
+        return np.memmap(os.dup(handle), np.uint8, "r", offset=start, shape=(size,))
+    memory = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    if hasattr(mmap, "MADV_HUGEPAGE"):
+        with contextlib.suppress(OSError):  # a kernel built without them
+            memory.madvise(mmap.MADV_HUGEPAGE)
+    view = memoryview(memory)
+
+    def piece(at: int) -> None:
+        end = min(at + _PIECE, size)
+        while at < end:
+            got = os.preadv(handle, [view[at:end]], start + at)
+            if not got:
+                raise OSError("the file became shorter")
+            at += got
+
+    with ThreadPoolExecutor(max_workers=min(4, os.cpu_count() or 1)) as pool:
+        list(pool.map(piece, range(0, size, _PIECE)))
+    return np.frombuffer(memory, np.uint8)
+
+
+def write_pack(
+    path: Path, gguf: GGUF, skip: frozenset[str], progress: Callable[[int, int], None] | None = None
+) -> Weights:
+    """Pack a model into a file, unless another process does so meanwhile, and open it."""
     tensors, total = plan(gguf, skip)
-    header = {
-        "tensors": {n: (t.layout, t.outputs, t.inputs, t.offset, t.n_bytes) for n, t in tensors.items()},
-        "start": 0,
-        "size": 0,
-    }
-    start = aligned(16 + len(json.dumps(header)) + 64, 4096)
-    header |= {"start": start, "size": start + total}
-    text = json.dumps(header).encode()
-    temporary = None
+    head = _head(tensors)
+    partial = f".partial-{path.stem}-"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".partial-", suffix=".pack")
-        with os.fdopen(handle, "r+b") as file:
-            _reserve(file.fileno(), start + total)
-            file.write(_MAGIC + len(text).to_bytes(8, "little") + text)
-            file.flush()
-            image = np.memmap(file, np.uint8, "r+", offset=start, shape=(total,))
-            _fill(gguf, tensors, image, total, progress)
-            image.flush()
-            del image
-        Path(temporary).replace(path)
-    except BaseException as error:
-        if temporary is not None:
-            Path(temporary).unlink(missing_ok=True)
-        if isinstance(error, OSError):
-            raise ForetellError(
-                f"cannot write the packed weights ({(start + total) / 1e9:.1f} GB) to {path.parent}: {error.strerror or error}; "
-                "free space there or set FORETELL_CACHE to another directory"
-            ) from error
-        raise
-    weights = open_pack(path)
+        with FileLock(path.with_suffix(".lock")):
+            weights = open_pack(path, gguf, skip)
+            if weights is not None:
+                return weights
+            for left in path.parent.glob(f"{partial}*"):
+                left.unlink(missing_ok=True)  # of a process that was killed: we hold the lock
+            handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=partial)
+            try:
+                with os.fdopen(handle, "r+b") as file:
+                    _reserve(file.fileno(), len(head) + total)
+                    file.write(head)
+                    file.flush()
+                    image = np.memmap(file, np.uint8, "r+", offset=len(head), shape=(total,))
+                    _fill(gguf, tensors, image, total, progress)
+                    image.flush()
+                    del image
+                Path(temporary).replace(path)
+            except BaseException:
+                Path(temporary).unlink(missing_ok=True)
+                raise
+    except OSError as error:
+        reason = error.strerror or error
+        raise ForetellError(
+            f"cannot write the packed weights ({(len(head) + total) / 1e9:.1f} GB) to {path.parent}: {reason}; "
+            "free space there or set FORETELL_CACHE to another directory"
+        ) from error
+    weights = open_pack(path, gguf, skip)
     if weights is None:
         raise ForetellError(f"the packed weights at {path} cannot be read back; remove the file and try again")
     return weights
@@ -238,5 +302,7 @@ def _reserve(handle: int, size: int) -> None:
     """Take the disk space now: running out later, inside a memory map, would kill the process."""
     if hasattr(os, "posix_fallocate"):
         os.posix_fallocate(handle, 0, size)
-    else:  # pragma: no cover - platforms without it
-        os.ftruncate(handle, size)
+        return
+    if shutil.disk_usage(handle).free < size:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    os.ftruncate(handle, size)

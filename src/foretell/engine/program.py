@@ -1,7 +1,8 @@
 """A graph lowered to the program of a pass: buffers, argument records and stages for the native driver.
 
-Records hold addresses, so they are made once for a capacity of rows; what changes from pass to pass are a few numbers (`Frame`) and how many items each operation
-has. Consecutive operations that do not read one another's results share a stage.
+Records hold addresses, so they are made once for a capacity of rows; what changes from pass to pass are a few numbers
+(`Frame`) and how many items each operation has. Consecutive operations that do not read one another's results share a
+stage.
 """
 
 from __future__ import annotations
@@ -15,13 +16,16 @@ from numpy.typing import NDArray
 
 from foretell.engine.graph import Add, Attention, Embed, Gated, Graph, Multiply, Norm, Product, Scores, Silu, users
 from foretell.engine.hyper import Hyper
-from foretell.engine.kernels import Kernels, attention, product, rowwise, scores
+from foretell.engine.kernels import Kernels, attention, product, rowwise
 from foretell.engine.kernels.driver import O_CHUNK, O_FIRST, O_FN, O_ITEMS, O_RECORD, OP_FIELDS, PLANNED
 from foretell.engine.layout import ACTIVATIONS, LAYOUTS, aligned, groups, page_layer_bytes
 from foretell.engine.pack import Weights
+from foretell.engine.scoring import OPS, Need, Scorer
 from foretell.engine.team import i64, stage_table
 
-CHUNK_BYTES = 96 * 1024  # packed bytes of a product that a thread takes at a time: about 6 microseconds of one core's memory bandwidth
+CHUNK_BYTES = (
+    96 * 1024
+)  # packed bytes of a product that a thread takes at a time: about 6 microseconds of one core's memory bandwidth
 
 
 class Items(Enum):
@@ -36,13 +40,14 @@ class Items(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Op:
-    """A kernel, its record, and its items: `factor` times what `kind` says, `chunk` at a time."""
+    """A kernel, its record, and its items: `factor` times what `kind` says, `chunk` at a time; none in a pass that lacks the `need`."""
 
     kernel: str
     record: NDArray[np.int64]
     kind: Items
     factor: int
     chunk: int
+    need: Need = Need(0)  # of an operation on logits
 
 
 def float_bits(number: float) -> int:
@@ -63,7 +68,15 @@ class Program:
     """The stages of a pass over at most `rows` rows of which `wanted` are scored."""
 
     def __init__(
-        self, graph: Graph, hyper: Hyper, weights: Weights, kernels: Kernels, rope: NDArray[np.float32], threads: int, rows: int, wanted: int
+        self,
+        graph: Graph,
+        hyper: Hyper,
+        weights: Weights,
+        kernels: Kernels,
+        rope: NDArray[np.float32],
+        threads: int,
+        rows: int,
+        wanted: int,
     ) -> None:
         self.rows, self.wanted = rows, wanted
         self._graph, self._hyper, self._weights, self._kernels, self._threads = graph, hyper, weights, kernels, threads
@@ -91,22 +104,27 @@ class Program:
         h, rows = self._hyper, self.rows
         self.qkv_width = (h.heads + 2 * h.kv_heads) * h.head_size
         self.residual = self._array(4 * rows * h.width).view(np.float32)[: rows * h.width].reshape(rows, h.width)
-        self._qkv, self._mixed = self._address(4 * rows * self.qkv_width), self._address(4 * rows * h.heads * h.head_size)
+        self._qkv, self._mixed = (
+            self._address(4 * rows * self.qkv_width),
+            self._address(4 * rows * h.heads * h.head_size),
+        )
         self._hidden, self._hidden2 = self._address(4 * rows * groups(h.feed_forward) * 16), 0
         self.vocabulary = groups(h.vocabulary) * 16
         self.logits = self._array(4 * self.wanted * self.vocabulary).view(np.float32)[: self.wanted * self.vocabulary]
         self.logits = self.logits.reshape(self.wanted, self.vocabulary)
-        self.tokens = self._array(4 * self.wanted).view(np.int32)
+        self.scorer = Scorer(self.logits, h.vocabulary, self._threads)
         self._shared_forms: dict[tuple[int, str, bool], tuple[int, int, int]] = {}
         self._normed = self._address(4 * h.width * self._threads)
         group_heads = h.heads // h.kv_heads
         self._attention_records: list[NDArray[np.int64]] = []
         self._place: dict[int, tuple[int, int]] = {}
         self._scratch = self._address(attention.scratch_bytes(group_heads) * self._threads)
+        self._product_scratch = self._address(product.scratch_bytes(max(rows, self.wanted)) * self._threads)
         self._scratch_bytes = attention.scratch_bytes(group_heads)
 
     def _form(self, width: int, family: str, *, wanted: bool) -> tuple[int, int, int]:
-        """Memory for rows of a width in a quantised form; products run before the next writer, so one set serves all layers."""
+        """Memory for rows of a width in a quantised form; products run before the next writer, so one set serves all
+        layers."""
         key = (width, family, wanted)
         if key not in self._shared_forms:
             rows = self.wanted if wanted else self.rows
@@ -119,7 +137,9 @@ class Program:
         out = set()
         for user in self._users[number]:
             node = self._graph[user]
-            names = [node.weight] if isinstance(node, Product) else [node.gate, node.up] if isinstance(node, Gated) else []
+            names = (
+                [node.weight] if isinstance(node, Product) else [node.gate, node.up] if isinstance(node, Gated) else []
+            )
             out |= {LAYOUTS[self._weights.tensors[n].layout].family for n in names}
         return out
 
@@ -140,8 +160,17 @@ class Program:
                 fields = self._targets(number, h.width, wanted=wanted)
                 source, stride = self._place[x]
                 gather = int(self.frame.wanted.ctypes.data) if wanted else 0
-                fields += [source, stride, self._weights.address(weight), float_bits(h.norm_epsilon), gather, self._normed]
-                self._stage(Op("norm", self._record(fields, rowwise.FIELDS), Items.WANTED if wanted else Items.ROWS, 1, 1))
+                fields += [
+                    source,
+                    stride,
+                    self._weights.address(weight),
+                    float_bits(h.norm_epsilon),
+                    gather,
+                    self._normed,
+                ]
+                self._stage(
+                    Op("norm", self._record(fields, rowwise.FIELDS), Items.WANTED if wanted else Items.ROWS, 1, 1)
+                )
             case Product():
                 self._product(number, node)
             case Gated(x, gate, up):
@@ -161,12 +190,9 @@ class Program:
             case Attention():
                 self._attention(number, node)
             case Scores():
-                fields = [self.logits.ctypes.data, self.vocabulary, h.vocabulary]
-                spans = -(-h.vocabulary // scores.SPAN)
-                fields += [self._address(8 * spans * self.wanted), self.tokens.ctypes.data]
-                record = self._record(fields, scores.FIELDS)
-                self._stage(Op("argmax", record, Items.WANTED, spans, 1))
-                self._stage(Op("argmax_merge", record, Items.WANTED, 1, 8))
+                for op in OPS:
+                    factor = self.scorer.spans if op.by_span else 1
+                    self._stage(Op(op.kernel, self.scorer.record, Items.WANTED, factor, 1, op.need))
             case Add():
                 raise NotImplementedError(f"node {number}: an addition that is not part of a product")
 
@@ -190,11 +216,24 @@ class Program:
         layout = LAYOUTS[packed.layout]
         form = self._forms[x][layout.family]
         rows = self._counts + (8 if wanted else 0)
-        return [self._weights.address(weight), self._group_bytes(weight), packed.inputs // layout.block, *form, out, stride, rows]
+        return [
+            self._weights.address(weight),
+            self._group_bytes(weight),
+            packed.inputs // layout.block,
+            *form,
+            out,
+            stride,
+            rows,
+        ]
 
     def _groups_op(self, kernel: str, fields: list[int], weight: str, matrices: int) -> Op:
         chunk = max(1, CHUNK_BYTES // (matrices * self._group_bytes(weight)))
-        return Op(kernel, self._record(fields, product.FIELDS), Items.FIXED, groups(self._weights.tensors[weight].outputs), chunk)
+        record = self._record(fields, product.FIELDS)
+        record[product.SCRATCH], record[product.SCRATCH_BYTES] = (
+            self._product_scratch,
+            product.scratch_bytes(max(self.rows, self.wanted)),
+        )
+        return Op(kernel, record, Items.FIXED, groups(self._weights.tensors[weight].outputs), chunk)
 
     def _product(self, number: int, node: Product) -> None:
         h, packed = self._hyper, self._weights.tensors[node.weight]
@@ -230,7 +269,18 @@ class Program:
         at = [int(a.ctypes.data) for a in (f.positions, f.key_at, f.slots)]
         norms = [self._weights.address(n) if n else 0 for n in (node.q_norm, node.k_norm)]
         table = [int(self._rope[k].ctypes.data) for k in range(2)]
-        fields = [self._counts, self._qkv, self.qkv_width, h.heads, h.kv_heads, h.head_size, h.rope_size // 2, *table, *at, layer_at]
+        fields = [
+            self._counts,
+            self._qkv,
+            self.qkv_width,
+            h.heads,
+            h.kv_heads,
+            h.head_size,
+            h.rope_size // 2,
+            *table,
+            *at,
+            layer_at,
+        ]
         fields += [*norms, float_bits(h.norm_epsilon), int(h.rope_interleaved)]
         self._stage(Op("rope_store", self._record(fields, rowwise.ROPE_FIELDS), Items.ROWS, 1, 1))
         record = self._record([], attention.FIELDS)
@@ -255,16 +305,16 @@ class Program:
         starts = ends - [len(stage) for stage in self._stages]
         self._ops, self._records, self._starts = table, [op.record for op in ops], starts
         self.stages = stage_table([table[a:b] for a, b in zip(starts, ends, strict=True)])
-        self._kinds = np.array([op.kind.value for op in ops])
+        self._kinds, self._needs = np.array([op.kind.value for op in ops]), np.array([int(op.need) for op in ops])
         self._factors, self._chunks = np.array([op.factor for op in ops], np.int64), table[:, O_CHUNK]
         self._stage_of = np.repeat(np.arange(len(starts)), ends - starts)
-        self._shape: tuple[int, int, int, int] | None = None
+        self._shape: tuple[int, int, int, int, int] | None = None
         self._addresses: tuple[int, ...] | None = None
         self._output_stage = int(self._stage_of[int(np.flatnonzero(self._kinds == Items.WANTED.value)[0])])
 
-    def set_counts(self, rows: int, wanted: int, attend: int, merge: int) -> None:
-        """Work items of the coming pass: rows, wanted rows, attention's items, rows to merge (0: none)."""
-        shape = rows, wanted, attend, merge
+    def set_counts(self, rows: int, wanted: int, attend: int, merge: int, need: Need) -> None:
+        """Work items of the coming pass: rows, wanted rows, attention's items, rows to merge (0: none), operations on logits."""
+        shape = rows, wanted, attend, merge, int(need)
         if shape == self._shape:
             return
         self._shape = shape
@@ -274,6 +324,7 @@ class Program:
         items[fixed] = self._factors[fixed]
         if not wanted:
             items[self._stage_of >= self._output_stage] = 0
+        items[(self._needs & ~int(need)) != 0] = 0
         chunks = -(-items // self._chunks)
         before = np.cumsum(chunks) - chunks
         self._ops[:, O_ITEMS] = items
@@ -289,4 +340,3 @@ class Program:
         for record in self._attention_records:
             record[attention.ITEMS], record[attention.SIDE], record[attention.SIDE_SLOTS] = items, side, side_slots
             record[attention.PARTIALS], record[attention.SPANS] = partials, spans
-

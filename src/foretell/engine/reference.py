@@ -50,6 +50,8 @@ class Reference:
         """
         if not 0 <= start <= self.length:
             raise ForetellError(f"cannot start at position {start}: the cache holds {self.length}")
+        if len(tokens) == 0:
+            raise ForetellError("there are no tokens to score: give at least one")
         hyper = self.hyper
         cos, sin = self._rotations(np.arange(start, start + len(tokens)))
         x = self._embeddings(tokens)

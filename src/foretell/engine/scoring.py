@@ -1,55 +1,206 @@
-"""What the caller wants of the logits of a pass."""
+"""What the caller wants of the logits of a pass, as operations of the pass: see `foretell.engine.kernels.scores`."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import math
+from collections.abc import Sequence as Items
+from dataclasses import dataclass
+from enum import IntFlag
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from foretell.accept.sampling import GREEDY, PENALTY_WINDOW
-from foretell.accept.warpers import choose
+from foretell.accept.noise import row_key
+from foretell.accept.sampling import PENALTY_WINDOW
+from foretell.accept.warpers import INVERSE_MOST
 from foretell.backend.protocol import Scores, Want
+from foretell.engine.kernels import logits as fields
+from foretell.engine.kernels.keys import HISTOGRAM_BYTES, scratch_bytes
+from foretell.engine.kernels.logits import PART_BYTES, ROW_FIELDS, SPAN
+from foretell.engine.layout import aligned
+from foretell.engine.team import i64
 
 if TYPE_CHECKING:
     from foretell.engine.kv import Sequence
-    from foretell.engine.native import NativeModel
     from foretell.engine.session import _Pass
 
+# The weights from the floor up must reach ceil(p * all), where all are 2^30 or more: TAIL_SLACK * (1 - p) * all is far
+# more than what rounding weights to integers and exponentials to float32 can do.
+TAIL_SLACK, LEAST_MISSING = 0.01, 1e-6
 _NO_FLOATS, _NO_TOKENS = np.zeros(0, np.float32), np.zeros((0, 0), np.int32)
 
 
-def score(model: NativeModel, program: object, now: _Pass, sequences: dict[int, Sequence], want: Want) -> Scores:
-    """Scores of the wanted rows, in the caller's order."""
-    n, vocabulary = len(now.wanted), model.hyper.vocabulary
-    logits: NDArray[np.float32] = program.logits[:n, :vocabulary]  # type: ignore[attr-defined]
-    if want.sampling == GREEDY:
-        tokens = program.tokens[:n].copy()  # type: ignore[attr-defined]
-    else:
-        tokens = np.zeros(n, np.int32)
-        for k, place in enumerate(now.wanted):
-            held = sequences[now.given.sequences[now.order[place]]].tokens
-            history = now.history(place, held, PENALTY_WINDOW)
-            tokens[k] = choose(logits[k], history, now.positions[place] + 1, want.sampling)
-    logprobs, top_tokens, top_logprobs = _NO_FLOATS, _NO_TOKENS, np.zeros((n, 0), np.float32)
+class Need(IntFlag):
+    """What a pass asks of the operations on logits."""
+
+    TOKEN = 1  # always
+    TOP = 2
+    PENALTY = 4
+    LARGEST = 8  # of the logits that the token is chosen from; already known when they are those that TOP looked at
+    CUT = 16
+    DRAW = 32
+
+
+@dataclass(frozen=True, slots=True)
+class ScoreOp:
+    """A kernel, whether its items are rows times spans or just rows, and what it is needed for."""
+
+    kernel: str
+    by_span: bool
+    need: Need
+
+
+OPS = (
+    ScoreOp("span_max", by_span=True, need=Need.TOP),
+    ScoreOp("row_max_top", by_span=False, need=Need.TOP),
+    ScoreOp("histogram_top", by_span=True, need=Need.TOP),
+    ScoreOp("rank", by_span=False, need=Need.TOP),
+    ScoreOp("penalise", by_span=False, need=Need.PENALTY),
+    ScoreOp("span_max", by_span=True, need=Need.LARGEST),
+    ScoreOp("row_max", by_span=False, need=Need.TOKEN),
+    ScoreOp("histogram", by_span=True, need=Need.CUT),
+    ScoreOp("cut", by_span=False, need=Need.CUT),
+    ScoreOp("draw", by_span=True, need=Need.DRAW),
+    ScoreOp("draw_merge", by_span=False, need=Need.DRAW),
+    ScoreOp("restore", by_span=False, need=Need.PENALTY),
+)
+
+
+def needs(want: Want) -> Need:
+    """The operations that a want takes."""
+    s, out = want.sampling, Need.TOKEN
     if want.top:
-        logprobs, top_tokens, top_logprobs = _likeliest(logits, tokens, min(want.top, vocabulary))
-    return Scores(tokens, logprobs, top_tokens, top_logprobs, logits.copy() if want.logits else None)
+        out |= Need.TOP
+    if s.repeat_penalty != 1:
+        out |= Need.PENALTY
+    if Need.PENALTY in out or not want.top:
+        out |= Need.LARGEST
+    if s.temperature > 0:
+        out |= Need.DRAW
+        if s.top_k or s.top_p < 1:
+            out |= Need.CUT
+    return out
 
 
-def _likeliest(
-    logits: NDArray[np.float32], tokens: NDArray[np.int32], top: int
-) -> tuple[NDArray[np.float32], NDArray[np.int32], NDArray[np.float32]]:
-    """Log-probability of the chosen tokens; ids and log-probabilities of the `top` likeliest, ties by id."""
-    n = len(logits)
-    highest = logits.max(axis=1, keepdims=True)
-    total = np.exp((logits - highest).astype(np.float64)).sum(axis=1, keepdims=True)
-    base = highest.astype(np.float64) + np.log(total)
-    ids = np.zeros((n, top), np.int32)
-    for k in range(n):
-        least = np.partition(logits[k], -top)[-top]
-        candidates = np.flatnonzero(logits[k] >= least)
-        ids[k] = candidates[np.argsort(-logits[k][candidates], kind="stable")][:top]
-    chosen = np.take_along_axis(logits, tokens[:, None].astype(np.int64), 1)
-    values = np.take_along_axis(logits, ids.astype(np.int64), 1)
-    return (chosen - base)[:, 0].astype(np.float32), ids, (values - base).astype(np.float32)
+class Scorer:
+    """The record of the operations on the logits of at most `rows` rows, and the memory that they work in.
+
+    logits: float32 [rows, stride], stride a multiple of 16 of which the first `vocabulary` are real.
+    """
+
+    def __init__(self, logits: NDArray[np.float32], vocabulary: int, threads: int) -> None:
+        rows, stride = logits.shape
+        self._logits, self._vocabulary = logits[:, :vocabulary], vocabulary
+        self.spans = -(-vocabulary // SPAN)
+        self._keep: list[NDArray[np.int64]] = []
+        self.record = i64(fields.FIELDS)
+        scratch = aligned(scratch_bytes(vocabulary))
+        # Pages that are never touched take no memory: histograms and sorting of a whole vocabulary are rare.
+        self._set(fields.LOGITS, logits.ctypes.data, stride, vocabulary)
+        self._set(fields.PARTS, self._array(rows * self.spans * PART_BYTES).ctypes.data)
+        self._set(fields.HISTOGRAMS, self._array(rows * self.spans * HISTOGRAM_BYTES).ctypes.data)
+        self._set(fields.SCRATCH, self._array(threads * scratch).ctypes.data, scratch)
+        self._tokens = self._table(fields.OUT, rows, 1, np.int32)
+        self._state = self._table(fields.STATE, rows, ROW_FIELDS, np.int64)
+        self._history = self._table(fields.HISTORY, rows, PENALTY_WINDOW, np.int32)
+        self._table(fields.SAVED, rows, PENALTY_WINDOW, np.float32)
+        self._want, self._need, self._top = Want(), Need(0), 0
+        self._make_room(16)
+        self._settle(self._want)
+        self._need = needs(self._want)
+
+    def _set(self, first: int, *values: int) -> None:
+        self.record[first : first + len(values)] = values
+
+    def _array(self, n_bytes: int) -> NDArray[np.int64]:
+        self._keep.append(i64(-(-n_bytes // 8) + 8))
+        return self._keep[-1]
+
+    def _table(self, field: int, rows: int, width: int, kind: type[np.generic]) -> NDArray[Any]:
+        array = self._array(rows * width * np.dtype(kind).itemsize).view(kind)[: rows * width].reshape(rows, width)
+        self._set(field, array.ctypes.data)
+        return array
+
+    def _make_room(self, top: int) -> None:
+        """Room for the likeliest tokens of each row."""
+        if top <= self._top:
+            return
+        self._top, rows = top, len(self._logits)
+        self._top_ids, self._top_logits = i64(rows * top).view(np.int32), i64(rows * top).view(np.float32)
+        self._top_ids, self._top_logits = (
+            a[: rows * top].reshape(rows, top) for a in (self._top_ids, self._top_logits)
+        )
+        self._set(fields.TOP_IDS, self._top_ids.ctypes.data, self._top_logits.ctypes.data, top)
+
+    def prepare(self, want: Want, histories: Items[Items[int]], positions: Items[int]) -> Need:
+        """Set the coming pass's numbers. Of each row: the tokens before the one that is drawn, and how many these are.
+
+        Histories are only looked at when there is a repeat penalty.
+        """
+        if want is not self._want:  # loops give the same one again and again
+            self._settle(want)
+            self._want, self._need = want, needs(want)
+        if want.sampling.repeat_penalty != 1:
+            for row, history in enumerate(histories):
+                recent = history[-PENALTY_WINDOW:]
+                self._history[row, : len(recent)] = recent
+                self._state[row, fields.R_COUNT] = len(recent)
+        if want.sampling.temperature > 0:
+            keys = [row_key(want.sampling.seed, position) for position in positions]
+            if keys:
+                self._state[: len(keys), fields.R_KEY0 : fields.R_KEY1 + 1] = keys
+        return self._need
+
+    def _settle(self, want: Want) -> None:
+        """Write a want's numbers into the record."""
+        s, top = want.sampling, min(want.top, self._vocabulary)
+        self._make_room(top)
+        self._set(fields.TOP, top)
+        self._set(fields.PENALTY, _float_bits(s.repeat_penalty))
+        self._set(fields.TOP_K, 0, 0)
+        if s.temperature == 0:
+            return
+        self._set(fields.TOP_K, min(s.top_k, self._vocabulary))
+        if s.top_p < 1:
+            self._set(fields.TOP_P, int(np.float64(s.top_p).view(np.int64)), _float_bits(self._tail(s.top_p)))
+        self._set(fields.MIN_P, _float_bits(math.log(s.min_p) if s.min_p > 0 else -math.inf))
+        self._set(fields.INVERSE, _float_bits(min(1 / s.temperature, INVERSE_MOST)))
+
+    def _tail(self, top_p: float) -> float:
+        """log((1 - p) / ids), a little less; of no effect where rounding to integers could show."""
+        missing = 1 - top_p
+        return math.log(missing / self._vocabulary) - TAIL_SLACK if missing > LEAST_MISSING else -100.0
+
+    def read(self, count: int, want: Want) -> Scores:
+        """What the pass left for its first `count` rows."""
+        tokens: NDArray[np.int32] = self._tokens[:count, 0].copy()
+        logits = self._logits[:count].copy() if want.logits else None
+        if not want.top:
+            return Scores(tokens, _NO_FLOATS, _NO_TOKENS, np.zeros((count, 0), np.float32), logits)
+        top = min(want.top, self._vocabulary)
+        likeliest = self._top_logits[:count, :top].astype(np.float64)
+        totals = self._state[:count, fields.R_TOTAL].view(np.float64)
+        base = likeliest[:, :1] + np.log(totals)[:, None]
+        chosen = self._logits[np.arange(count), tokens] - base[:, 0]
+        return Scores(
+            tokens,
+            chosen.astype(np.float32),
+            self._top_ids[:count, :top].copy(),
+            (likeliest - base).astype(np.float32),
+            logits,
+        )
+
+
+def prepare(scorer: Scorer, now: _Pass, sequences: dict[int, Sequence], want: Want) -> Need:
+    """Set a scorer's numbers for the wanted rows of a pass."""
+    histories: list[list[int]] = []
+    if want.sampling.repeat_penalty != 1:
+        held = (sequences[now.given.sequences[now.order[place]]].tokens for place in now.wanted)
+        histories = [now.history(place, tokens, PENALTY_WINDOW) for place, tokens in zip(now.wanted, held, strict=True)]
+    return scorer.prepare(want, histories, [now.positions[place] + 1 for place in now.wanted])
+
+
+def _float_bits(number: float) -> int:
+    with np.errstate(over="ignore"):
+        return int(np.float32(number).view(np.uint32))

@@ -12,7 +12,7 @@ from foretell.backend.protocol import ROOT, Rows, Scores, Want
 from foretell.engine.kernels import attention
 from foretell.engine.kv import Cache, Sequence
 from foretell.engine.layout import PAGE
-from foretell.engine.scoring import score
+from foretell.engine.scoring import prepare
 from foretell.engine.team import i64
 from foretell.errors import ForetellError
 
@@ -56,6 +56,7 @@ class NativeSession:
         """Forget a sequence."""
         self._get(sequence).cut(self._cache, 0)
         del self._sequences[sequence]
+        self._forget_rows(sequence)
 
     def fork(self, sequence: int) -> int:
         """A new sequence with the same committed tokens."""
@@ -71,7 +72,12 @@ class NativeSession:
         if not 0 <= length <= len(held.tokens):
             raise ForetellError(f"cannot rewind sequence {sequence} to {length}: it holds {len(held.tokens)} tokens")
         held.cut(self._cache, length)
-        self._pass = None
+        self._forget_rows(sequence)
+
+    def _forget_rows(self, sequence: int) -> None:
+        """A sequence's rows of the last step cannot be committed any more: what they stood on is gone."""
+        if self._pass is not None:
+            self._pass.based_on.pop(sequence, None)
 
     def _get(self, sequence: int) -> Sequence:
         try:
@@ -81,21 +87,27 @@ class NativeSession:
 
     def step(self, rows: Rows, want: Want) -> Scores:
         """One pass over the rows. A later step discards what was not committed."""
-        now = _Pass(self, rows)
+        self._model.team.check()
         self._pass = None
+        now = _Pass(self, rows)
         program = self._model.program(now.count, len(now.wanted))
         now.fill(program.frame, self._cache, self._sequences)
         program.residual[: now.count] = self._model.embed(now.tokens)
         merge = self._attention_items(now, program)
-        program.set_counts(now.count, len(now.wanted), now.items, now.count if merge else 0)
+        need = prepare(program.scorer, now, self._sequences, want)
+        program.set_counts(now.count, len(now.wanted), now.items, now.count if merge else 0, need)
         self._model.team.run(program.stages, len(program.stages), now.count)
         self._pass = now
-        return score(self._model, program, now, self._sequences, want)
+        return program.scorer.read(len(now.wanted), want)
 
     def _attention_items(self, now: _Pass, program: object) -> bool:
         """Work items for attention; True when spans are items of their own and results have to be merged."""
         h = self._model.hyper
-        tiles = [(a, min(attention.TILE_ROWS, end - a), seq) for a, end, seq in now.runs() for a in range(a, end, attention.TILE_ROWS)]
+        tiles = [
+            (a, min(attention.TILE_ROWS, end - a), seq)
+            for a, end, seq in now.runs()
+            for a in range(a, end, attention.TILE_ROWS)
+        ]
         split = len(tiles) * h.kv_heads < 4 * self._model.team.threads
         records: list[tuple[int, ...]] = []
         most = 0
@@ -137,17 +149,21 @@ class NativeSession:
             if now.owner(row) != sequence or now.given.parents[row] != expected:
                 raise ForetellError(f"row {row} does not continue the committed path of sequence {sequence}")
             expected = row
-        if now.based_on[sequence] != len(held.tokens):
-            raise ForetellError(f"sequence {sequence} has already committed rows of this step")
-        for row in path:
-            position, slot = len(held.tokens), now.side_slot(row)
+        if now.based_on.get(sequence) != len(held.tokens):
+            raise ForetellError(f"sequence {sequence} was committed to, rewound or closed since this step: run another")
+        for position, row in enumerate(path, len(held.tokens)):
+            slot = now.side_slot(row)
             if slot is not None:
                 held.pages[position // PAGE].copy_slot(position % PAGE, self._cache.side[slot // PAGE], slot % PAGE)
-            held.tokens.append(now.given.tokens[row])
+        # At once: an interrupt leaves all of the path or nothing.
+        held.tokens.extend([now.given.tokens[row] for row in path])
 
 
 class _Pass:
-    """The rows of a pass, ordered so that those of a sequence stand together. Numbers of rows are the caller's where named `row`."""
+    """The rows of a pass, ordered so that those of a sequence stand together.
+
+    Numbers of rows are the caller's where named `row`, those of the order where named `place`.
+    """
 
     def __init__(self, session: NativeSession, rows: Rows) -> None:
         self.given = rows
@@ -164,6 +180,8 @@ class _Pass:
         for place, row in enumerate(self.order):
             self._place[row] = place
         self.tokens = [rows.tokens[row] for row in self.order]
+        if not all(0 <= row < count for row in rows.wanted):
+            raise ForetellError(f"scores are wanted of rows {list(rows.wanted)}; the pass has rows 0 to {count - 1}")
         self.wanted = [self._place[row] for row in rows.wanted]
         self.based_on = {s: session.length(s) for s in set(sequences)}
         self.items = 0
@@ -179,7 +197,9 @@ class _Pass:
         for row in range(count):
             parent, sequence = rows.parents[row], rows.sequences[row]
             if not ROOT <= parent < row or (parent != ROOT and rows.sequences[parent] != sequence):
-                raise ForetellError(f"row {row} has parent {parent}: it must be {ROOT} or an earlier row of the same sequence")
+                raise ForetellError(
+                    f"row {row} has parent {parent}: it must be {ROOT} or an earlier row of the same sequence"
+                )
             if not 0 <= rows.tokens[row] < session.vocabulary:
                 raise ForetellError(f"row {row} has token {rows.tokens[row]}; the vocabulary has {session.vocabulary}")
             key = parent if parent != ROOT else -1 - sequence
@@ -195,7 +215,9 @@ class _Pass:
             above[row] = [*(above[parent] if parent != ROOT else []), self._side[row]]
         longest = max(position) + 1
         if longest > session.context:
-            raise ForetellError(f"the text would be {longest} tokens long; this model was loaded with room for {session.context}")
+            raise ForetellError(
+                f"the text would be {longest} tokens long; this model was loaded with room for {session.context}"
+            )
         self.positions = [position[row] for row in self.order]
         self.spans = [p // PAGE + 1 for p in self.positions]
         self.side_slots: list[int] = []

@@ -1,16 +1,19 @@
 """The thread team: made once, one native call per pass.
 
-Thread 0 is the caller. The others wait in native code for a bounded time and then park on a Python semaphore, so an idle program uses no processor.
-A parked thread is woken at the next pass, and a pass never waits for a thread that holds no work.
+Thread 0 is the caller. The others wait in native code for a bounded time and then park on a Python semaphore, so an
+idle program uses no processor. A parked thread is woken at the next pass, and a pass never waits for a thread that
+holds no work.
 """
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
+import math
 import os
 import threading
 import weakref
-from typing import Any
+from time import perf_counter
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,8 +34,12 @@ from foretell.engine.kernels.driver import (
 )
 from foretell.errors import ForetellError, UsageError
 
-SPINS = 40_000  # turns of waiting before a thread parks: about 2 ms, longer than the time between the passes of a busy loop
-DIRECT_ROWS = 32  # passes of more rows run on a helper thread, so that Ctrl-C reaches the caller meanwhile
+# Turns of waiting before a thread parks: about 2 ms, longer than the time between the passes of a busy loop.
+SPINS = 40_000
+# Native code cannot be interrupted. A pass expected to take longer than this runs on a helper thread while the caller
+# waits where signals are handled; starting that thread costs about 0.1 ms, too much for the short passes.
+DIRECT_S = 0.05
+_POLL_S = 0.1  # some platforms handle signals only between waits
 
 
 def i64(size: int) -> NDArray[np.int64]:
@@ -52,6 +59,8 @@ class _Shared:
         self.parked = [False] * threads
         self.wake = [threading.Semaphore(0) for _ in range(threads)]
         self.closing = False
+        # Every table of stages that was ever run: a thread that was put aside may still look into one.
+        self.tables: dict[int, NDArray[np.int64]] = {}
         self.run_pass = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64)(kernels["run_pass"])
         self.await_pass = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64, ctypes.c_void_p)(
             kernels["await_pass"]
@@ -73,18 +82,53 @@ class _Shared:
             semaphore.release()
 
 
+class _Apart:
+    """Thread 0's part of one pass on a thread of its own."""
+
+    def __init__(self, shared: _Shared) -> None:
+        self._shared, self._epoch = shared, shared.epoch
+        self._begun, self.finished = threading.Lock(), threading.Event()
+
+    def start(self) -> None:
+        """Begin."""
+        threading.Thread(target=self._work, name="foretell-0", daemon=True).start()
+
+    def _work(self) -> None:
+        if self._begun.acquire(blocking=False):
+            self._shared.run_pass(self._shared.record.ctypes.data, self._epoch)
+            self.finished.set()
+
+    def cancel(self) -> None:
+        """Skip the work that is left, and return when no thread is in it any more."""
+        self._shared.record[CANCEL] = 1
+        if self._begun.acquire(blocking=False):
+            self.finished.set()  # it never began, and now it cannot
+        while not self.finished.is_set():
+            with contextlib.suppress(KeyboardInterrupt):  # a second Ctrl-C; the first is on its way up already
+                self.finished.wait(_POLL_S)
+
+
+def choose_threads(threads: int | None) -> int:
+    """A number of threads that this process may use: the one asked for, or as many as there are processors."""
+    available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
+    if threads is None:
+        return available
+    if threads < 1:
+        raise UsageError(f"threads is {threads}, must be 1 or more")
+    if threads > available:
+        raise UsageError(f"threads is {threads}, but this process may use {available}; give at most {available}")
+    return threads
+
+
 class Team:
     """Runs programs (see `foretell.engine.program`) with a fixed number of threads."""
 
     def __init__(self, kernels: Kernels, threads: int | None = None) -> None:
-        available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
-        self.threads = available if threads is None else threads
-        if self.threads < 1:
-            raise UsageError(f"threads is {threads}, must be 1 or more")
-        if self.threads > available:
-            raise UsageError(f"threads is {threads}, but this process may use {available}; give at most {available}")
+        self.threads = choose_threads(threads)
         self._shared = _Shared(kernels, self.threads)
         self._process = os.getpid()
+        self._took_s: dict[tuple[int, int], float] = {}  # the last pass of a number of stages and about so many rows
+        self._apart: _Apart | None = None
         self._workers = [
             threading.Thread(target=self._shared.worker, args=(n,), name=f"foretell-{n}", daemon=True)
             for n in range(1, self.threads)
@@ -92,44 +136,51 @@ class Team:
         for worker in self._workers:
             worker.start()
         self._finalizer = weakref.finalize(self, self._shared.stop)
-        self._helper: Any = None
+
+    def check(self) -> None:
+        """Raise ForetellError if this team cannot run anything: closed, or made before the process was forked."""
+        if os.getpid() != self._process:
+            raise ForetellError("the model was loaded before this process was forked; load it again in the child")
+        if self._shared.closing:
+            raise ForetellError("the model is closed; load it again")
 
     def run(self, stages: NDArray[np.int64], count: int, rows: int) -> None:
         """Run `count` stages. Raises KeyboardInterrupt when interrupted; what was computed is then to be discarded."""
+        self.check()
         shared = self._shared
-        if os.getpid() != self._process:
-            raise ForetellError("the model was loaded before this process was forked; load it again in the child")
-        if shared.closing:
-            raise ForetellError("the model is closed; load it again")
-        record = shared.record
+        if self._apart is not None:  # left behind by a second Ctrl-C amid the handling of the first
+            self._apart.cancel()
+            self._apart = None
+        record, address = shared.record, stages.ctypes.data
+        shared.tables.setdefault(address, stages)
         record[CANCEL] = 0
-        record[STAGES], record[STAGE_COUNT] = stages.ctypes.data, count
+        record[STAGES], record[STAGE_COUNT] = address, count
         shared.epoch = shared.epoch % 0x3FFFFFFF + 1
         for number in range(1, self.threads):
             if shared.parked[number]:
                 shared.parked[number] = False
                 shared.wake[number].release()
-        if rows <= DIRECT_ROWS:
+        size = count, rows.bit_length()
+        began = perf_counter()
+        if self._took_s.get(size, math.inf) < DIRECT_S:
             shared.run_pass(record.ctypes.data, shared.epoch)
-            return
-        self._run_apart()
+        else:
+            self._run_apart()
+        self._took_s[size] = perf_counter() - began
 
     def _run_apart(self) -> None:
         """Thread 0's part on a helper thread while the caller waits where signals are handled."""
-        shared, finished = self._shared, threading.Event()
-
-        def work() -> None:
-            shared.run_pass(shared.record.ctypes.data, shared.epoch)
-            finished.set()
-
-        helper = threading.Thread(target=work, name="foretell-0", daemon=True)
-        helper.start()
+        self._apart = helper = _Apart(self._shared)
         try:
-            finished.wait()
+            helper.start()
+            while not helper.finished.wait(_POLL_S):
+                pass
         except BaseException:
-            shared.record[CANCEL] = 1
-            finished.wait()
+            helper.cancel()
             raise
+        finally:
+            if helper.finished.is_set():
+                self._apart = None
 
     def close(self) -> None:
         """Stop the threads."""
@@ -143,6 +194,5 @@ def stage_table(stages: list[NDArray[np.int64]]) -> NDArray[np.int64]:
     """The table of stages over arrays of operations (`OP_FIELDS` each), which must stay alive."""
     table = i64(STAGE_FIELDS * len(stages)).reshape(len(stages), STAGE_FIELDS)
     for row, ops in zip(table, stages, strict=True):
-        row[OPS], row[OP_COUNT], row[PLANNED] = ops.ctypes.data, len(ops), 0
-    assert all(ops.shape[1] == OP_FIELDS for ops in stages)
+        row[OPS], row[OP_COUNT], row[PLANNED] = ops.ctypes.data, len(ops.reshape(-1, OP_FIELDS)), 0
     return table

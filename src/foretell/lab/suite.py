@@ -15,7 +15,6 @@ from typing import Any, Protocol
 from foretell.api import Model
 from foretell.errors import ForetellError
 from foretell.runtime.events import Result
-from foretell.runtime.settings import Options
 
 REFERENCE = "plain"  # the configuration whose tokens are right
 OVERALL = "overall"
@@ -45,15 +44,23 @@ class Configuration(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Ours:
-    """A loaded model with some options."""
+    """A loaded model, with or without speculation."""
 
     name: str
     model: Model
-    options: Options
+    speculation: bool
+    temperature: float = 0.0
+    seed: int = 0
 
     def run(self, prompt: str, max_tokens: int) -> Result:
         """Answer a prompt."""
-        return self.model.generate(prompt, max_tokens=max_tokens, **self.options)
+        return self.model.generate(
+            prompt,
+            max_tokens=max_tokens,
+            speculation=self.speculation,
+            temperature=self.temperature,
+            seed=self.seed,
+        )
 
 
 @dataclass(frozen=True, slots=True)

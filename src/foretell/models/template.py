@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, Self
 from foretell.errors import ForetellError
 from foretell.models.gguf import GGUF
 from foretell.models.special import token_id
-from foretell.models.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
     from jinja2 import Template
@@ -54,7 +53,8 @@ class ChatTemplate:
         """The prompt for a conversation.
 
         Args:
-            messages: each with "role" (system, user, assistant) and "content".
+            messages: each with "role" (system, user, assistant) and "content", which goes through `Tokenizer.protect`
+                before if the result is to be encoded.
             add_generation_prompt: end with what begins the model's answer.
 
         Raises:
@@ -85,16 +85,6 @@ class ChatTemplate:
             ValueError,
         ) as error:
             raise self._failure("refuses this conversation", error) from error
-
-    def encode(
-        self, tokenizer: Tokenizer, messages: Sequence[Mapping[str, str]], add_generation_prompt: bool = True
-    ) -> list[int]:
-        """The conversation's tokens, with bos if the model wants it.
-
-        Control tokens come from the template only; look-alikes in a message stay text. Raises as `render` does.
-        """
-        safe = [{key: tokenizer.protect(value) for key, value in message.items()} for message in messages]
-        return tokenizer.with_bos(tokenizer.encode_protected(self.render(safe, add_generation_prompt)))
 
     def _failure(self, what: str, error: Exception) -> ForetellError:
         reason = " ".join(str(error).split())[:200] or type(error).__name__

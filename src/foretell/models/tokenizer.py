@@ -30,8 +30,12 @@ def _alphabet() -> dict[int, str]:
     return {byte: chr(byte) for byte in printable} | {byte: chr(256 + i) for i, byte in enumerate(others)}
 
 
-_MARK = "\ufdd0"  # a noncharacter: Unicode keeps it for such internal use; real ones in a text are doubled
-_MARKS = re.compile(f"{_MARK}({_MARK}?)")
+# Noncharacters, which Unicode keeps for such internal use: one breaks up look-alikes of control tokens, and those that
+# a text itself contains are written in two so that they survive.
+_MARK = "\ufdd0"
+_ESCAPES = {0xFDD0: "\ufdd1\ufdd2", 0xFDD1: "\ufdd1\ufdd1"}
+_UNESCAPES = {pair: chr(code) for code, pair in _ESCAPES.items()}
+_BYTE_NAME = re.compile("<0x[0-9A-Fa-f]{2}>")
 _ALPHABET = _alphabet()
 _BYTES = {ord(character): byte for byte, character in _ALPHABET.items()}  # for str.translate, then Latin-1
 
@@ -89,12 +93,11 @@ class Tokenizer:
         What a person typed goes through here into a chat template, and the result through `encode_protected`: so the
         template's control tokens are recognised and the person's look-alikes stay text.
         """
-        text = text.replace(_MARK, _MARK * 2)
-        for special, token in self._special_texts:
-            # A token of one character can't be broken up; no vocabulary has a control token like that.
-            while token in self._control and len(special) > 1 and special in text:
-                text = text.replace(special, special[0] + _MARK + special[1:])
-        return text
+        parts = [
+            self._tokens[part] if isinstance(part, int) else self._break_up(part)
+            for part in _cut(text, self._visible_texts)
+        ]
+        return _MARK.join(parts)
 
     def encode_protected(self, text: str) -> list[int]:
         """Like `encode` with `special`, for text of which some parts went through `protect`."""
@@ -123,8 +126,8 @@ class Tokenizer:
         match self._kinds.get(token, Kind.NORMAL):
             case Kind.NORMAL if token not in self._control:
                 return _from_alphabet(text)
-            case Kind.BYTE:
-                return bytes([int(text[3:5], 16)])  # written <0x0A>
+            case Kind.BYTE if _BYTE_NAME.fullmatch(text):
+                return bytes.fromhex(text[3:5])
             case Kind.UNUSED:
                 return b""
         return text.encode()
@@ -132,6 +135,14 @@ class Tokenizer:
     def text_bytes(self, token: int) -> bytes:
         """The bytes that the token adds to the text that a person reads: none for a control token."""
         return b"" if token in self._control else self.token_bytes(token)
+
+    def _break_up(self, text: str) -> str:
+        text = text.translate(_ESCAPES)
+        for special, token in self._special_texts:
+            # A token of one character can't be broken up; no vocabulary has a control token like that.
+            while token in self._control and len(special) > 1 and special in text:
+                text = text.replace(special, special[0] + _MARK + special[1:])
+        return text
 
     def _longest_first(self, ids: Iterable[int]) -> list[tuple[str, int]]:
         texts = [(self._tokens[i], i) for i in ids if self._tokens[i]]
@@ -143,7 +154,7 @@ class Tokenizer:
             if isinstance(piece, int):
                 ids.append(piece)
             else:
-                ids.extend(self._encode_plain(_MARKS.sub(r"\1", piece) if protected else piece))
+                ids.extend(self._encode_plain(_unprotected(piece) if protected else piece))
         return ids
 
     def _encode_plain(self, text: str) -> list[int]:
@@ -206,6 +217,11 @@ def _cut_one(piece: str | int, special: str, token: int) -> list[str | int]:
     for i, plain in enumerate(piece.split(special)):
         parts += ([token] if i else []) + ([plain] if plain else [])
     return parts
+
+
+def _unprotected(text: str) -> str:
+    text = text.replace(_MARK, "")
+    return re.sub("|".join(_ESCAPES.values()), lambda pair: _UNESCAPES[pair[0]], text)
 
 
 def _from_alphabet(text: str) -> bytes:

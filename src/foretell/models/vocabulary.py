@@ -50,12 +50,15 @@ class Vocabulary:
 
 
 def read_vocabulary(gguf: GGUF, cache_dir: Path | None) -> Vocabulary:
-    """The file's vocabulary, from the cache when it is there.
+    """The file's vocabulary, from the folder of parsed vocabularies when it is there; None keeps nothing.
 
     Raises:
         ForetellError: the file has no vocabulary, or one that contradicts itself.
     """
-    path = None if cache_dir is None else cache_dir / f"vocabulary-{_identity(gguf.path)}.json"
+    path: Path | None = None
+    if cache_dir is not None:
+        with suppress(OSError):  # the file was removed while it is open
+            path = cache_dir / f"vocabulary-{_identity(gguf.path)}.json"
     cached = None if path is None else _load(path)
     if cached is not None:
         return cached

@@ -1,0 +1,1 @@
+"""Measurements of this machine, and where they are kept."""

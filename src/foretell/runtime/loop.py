@@ -31,7 +31,7 @@ class Request:
 
     prompt: ids, at least one. max_tokens: None means until the context is full. end_ids, stop: what ends the text.
     top: how many alternatives an event carries (0: no log-probabilities). piece_rows: most prompt rows in one pass.
-    load_s: only passed on into the result. started_s: when the request came, by `time.perf_counter` (None: now).
+    seed, load_s: only passed on into the result. started_s: when the request came, by `time.perf_counter` (None: now).
     """
 
     prompt: Sequence[int]
@@ -41,6 +41,7 @@ class Request:
     stop: tuple[str, ...] = ()
     top: int = 0
     piece_rows: int = 512
+    seed: int = 0
     load_s: float = 0.0
     started_s: float | None = None
 
@@ -238,5 +239,5 @@ class Stream(Iterator[Event]):
             acceptance=self._kept / self._guessed if self._guessed else None,
             guessed=self._guessed,
             finish=self._finish or "cancelled",
-            seed=self._request.sampling.seed,
+            seed=self._request.seed,
         )

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypedDict
 
-from foretell.accept.sampling import Sampling
+from foretell.accept.sampling import GREEDY, Sampling
 from foretell.errors import UsageError
 
 MOST_LOGPROBS = 100
@@ -70,5 +70,6 @@ class Settings:
         return secrets.randbelow(2**32) if self.temperature > 0 else 0
 
     def sampling(self, seed: int) -> Sampling:
-        """As the engine wants it; checks the ranges."""
-        return Sampling(self.temperature, self.top_k, self.top_p, self.min_p, self.repeat_penalty, seed)
+        """As the engine wants it; checks the ranges. Plain argmax is GREEDY, whatever else is set."""
+        sampling = Sampling(self.temperature, self.top_k, self.top_p, self.min_p, self.repeat_penalty, seed)
+        return GREEDY if self.temperature == 0 and self.repeat_penalty == 1 else sampling

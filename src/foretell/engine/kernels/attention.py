@@ -1,20 +1,24 @@
 """Attention of the rows of a pass to their sequence's keys and values.
 
-The keys that a row sees are those of logical positions 0..its own. All but the last few lie in pages at their logical position: what is committed,
-and the *trunk*, the chain of first children of this pass. The rest are ancestors off the trunk and lie in a side page, by slot.
+The keys that a row sees are those of logical positions 0..its own. All but the last few lie in pages at their logical
+position: what is committed, and the *trunk*, the chain of first children of this pass. The rest are ancestors off the
+trunk and lie in a side page, by slot.
 
-Sums run over spans of PAGE logical positions and the spans are merged in order (the online softmax of arXiv 2205.14135), so a row's result depends on logical
-positions alone: not on slots, tiles, threads or what else is in the pass. Lanes hold 16 positions for scores and 16 dimensions for values;
-every lane adds in the order of positions, so it does not matter whether a key came from a page or from the side.
+Sums run over spans of PAGE logical positions and the spans are merged in order (the online softmax of arXiv
+2205.14135), so a row's result depends on logical positions alone: not on slots, tiles, threads or what else is in the
+pass. Lanes hold 16 positions for scores and 16 dimensions for values; every lane adds in the order of positions, so
+it does not matter whether a key came from a page or from the side.
 
-Work items (records of 8-byte fields) are made per pass: a tile of rows of one sequence, a key-value head, a range of spans. With
-few rows each span is an item of its own and leaves a partial result for `merge`; with many, an item goes over all its spans.
+Work items (records of 8-byte fields) are made per pass: a tile of rows of one sequence, a key-value head, a range of
+spans. With few rows each span is an item of its own and leaves a partial result for `merge`; with many, an item goes
+over all its spans.
 """
 
 from __future__ import annotations
 
-import llvmlite.ir as ir
+from llvmlite import ir
 
+from foretell.engine import intrinsics
 from foretell.engine.emit import F16, F32, I32, I64, PTR, Fn, Pointer, Value, vector
 from foretell.engine.isa import ISA
 from foretell.engine.kernels.elementwise import exp
@@ -24,25 +28,44 @@ FLOATS, INTS, HALVES = vector(F32), vector(I32), vector(F16)
 EXPORTS = ("attend", "merge")
 
 TILE_ROWS = 8  # rows of a work item
-PANEL = 8  # query vectors (row and head) that a register tile holds
+# Query vectors (row and head) that a register tile holds: keys and values are widened once for all of them.
+PANEL = {"avx512": 16, "avx2": 4, "portable": 4}
 LINE = 256  # floats from one query vector to the next in scratch: the largest head size, and room for a span of scores
 LOWEST = -3.0e38
 
-# The record of both operations. ITEMS: address of work items. ROW_TABLE: i64 [rows][ROW_FIELDS]. SIDE: address of the side pages' addresses.
-(QKV, QKV_STRIDE, HEADS, KV_HEADS, HEAD, SCALE, LAYER_AT, ITEMS, ROW_TABLE, SIDE, SIDE_SLOTS, OUT, OUT_STRIDE, PARTIALS, SPANS, SCRATCH,
- SCRATCH_BYTES) = range(17)
+# The record of both operations. ITEMS: address of work items. ROW_TABLE: i64 [rows][ROW_FIELDS]. SIDE: address of the
+# side pages' addresses.
+(
+    QKV,
+    QKV_STRIDE,
+    HEADS,
+    KV_HEADS,
+    HEAD,
+    SCALE,
+    LAYER_AT,
+    ITEMS,
+    ROW_TABLE,
+    SIDE,
+    SIDE_SLOTS,
+    OUT,
+    OUT_STRIDE,
+    PARTIALS,
+    SPANS,
+    SCRATCH,
+    SCRATCH_BYTES,
+) = range(17)
 FIELDS = 17
 # A work item. PARTIAL: 1 when results go to PARTIALS.
 I_ROW, I_ROWS, I_PAGES, I_FIRST, I_LAST, I_KV_HEAD, I_PARTIAL = range(7)
 ITEM_FIELDS = 8
-# A row. SEEN: positions in pages that it sees. S_AT, S_COUNT: its side ancestors, itself included, as a range of SIDE_SLOTS.
-# OUT_SPANS: spans to merge.
+# A row. SEEN: positions in pages that it sees. S_AT, S_COUNT: its side ancestors, itself included, as a range of
+# SIDE_SLOTS. OUT_SPANS: spans to merge.
 R_SEEN, R_S_AT, R_S_COUNT, R_SPANS = range(4)
 ROW_FIELDS = 4
 
 
 def scratch_bytes(group_heads: int) -> int:
-    """Scratch a thread needs: queries, scores, the running and the span's result, for a tile of rows and all heads of a group."""
+    """Bytes of scratch a thread needs for a tile of rows and the heads of a group."""
     vectors = TILE_ROWS * group_heads
     return 4 * LINE * vectors * 4 + 64 * vectors + 4096
 
@@ -54,7 +77,7 @@ def partial_floats(head_size: int) -> int:
 
 def build(module: ir.Module, isa: ISA) -> None:
     """All functions of this file."""
-    for count in range(1, PANEL + 1):
+    for count in range(1, PANEL[isa.name] + 1):
         _panel(module, isa, count)
     _panels(module, isa)
     _merge_into(module, isa)
@@ -63,13 +86,13 @@ def build(module: ir.Module, isa: ISA) -> None:
 
 
 def _panel(module: ir.Module, isa: ISA, count: int) -> None:
-    """out[j][16] = out[j] * keep + sum over k of a[j][k] * b[k][16 halves]; a's and out's lines are LINE floats apart."""
+    """out[j][16] = sum over k of a[j][k] * b[k][16 halves]; the lines of a and out are LINE floats apart."""
     fn = Fn(module, isa, f"panel_{count}", [PTR, PTR, I64, I64, PTR])
     fn.raw.linkage = "internal"
     a, b, stride, length, out = fn.args
     acc = [fn.var(fn.const(FLOATS, 0.0)) for _ in range(count)]
     with fn.range(0, length) as k:
-        right = fn.isa.from_half(fn, b.load(HALVES, k * stride))
+        right = intrinsics.from_half(fn, b.load(HALVES, k * stride))
         for j in range(count):
             acc[j].set(fn.fma(a.load(F32, k * 4 + 4 * LINE * j).splat(), right, acc[j].get()))
     for j in range(count):
@@ -82,12 +105,13 @@ def _panels(module: ir.Module, isa: ISA) -> None:
     fn = Fn(module, isa, "panels", [PTR, PTR, I64, I64, PTR, I64])
     fn.raw.linkage = "internal"
     a, b, stride, length, out, vectors = fn.args
-    with fn.range(0, vectors, PANEL) as j:
-        count = fn.minimum(vectors - j, fn.const(I64, PANEL))
+    most = PANEL[isa.name]
+    with fn.range(0, vectors, most) as j:
+        count = fn.minimum(vectors - j, fn.const(I64, most))
         args = [v.raw for v in (a.at(j * (4 * LINE)), b, stride, length, out.at(j * (4 * LINE)))]
         after = fn.raw.append_basic_block("done")
         switch = fn.b.switch(count.raw, after)
-        for n in range(1, PANEL + 1):
+        for n in range(1, most + 1):
             case = fn.raw.append_basic_block(f"count{n}")
             switch.add_case(ir.Constant(I64, n), case)
             fn.b.position_at_end(case)
@@ -118,7 +142,9 @@ class _Job:
     def __init__(self, fn: Fn, record: Pointer, thread: Value) -> None:
         self.fn = fn
         self.qkv, self.items, self.table = (record.load_pointer(8 * f) for f in (QKV, ITEMS, ROW_TABLE))
-        self.side, self.slots, self.out, self.partials = (record.load_pointer(8 * f) for f in (SIDE, SIDE_SLOTS, OUT, PARTIALS))
+        self.side, self.slots, self.out, self.partials = (
+            record.load_pointer(8 * f) for f in (SIDE, SIDE_SLOTS, OUT, PARTIALS)
+        )
         self.stride, self.heads, self.kv_heads, self.size, self.layer_at, self.out_stride, self.spans = (
             record.load(I64, 8 * f) for f in (QKV_STRIDE, HEADS, KV_HEADS, HEAD, LAYER_AT, OUT_STRIDE, SPANS)
         )
@@ -152,7 +178,9 @@ def _attend(module: ir.Module, isa: ISA) -> None:
     job = _Job(fn, record, thread)
     with fn.range(begin, end) as number:
         item = job.items.at(number * (8 * ITEM_FIELDS))
-        first_row, rows, first, last, head, partial = (item.load(I64, 8 * f) for f in (I_ROW, I_ROWS, I_FIRST, I_LAST, I_KV_HEAD, I_PARTIAL))
+        first_row, rows, first, last, head, partial = (
+            item.load(I64, 8 * f) for f in (I_ROW, I_ROWS, I_FIRST, I_LAST, I_KV_HEAD, I_PARTIAL)
+        )
         pages = item.load_pointer(8 * I_PAGES)
         vectors = rows * job.group
         _gather_queries(fn, job, first_row, rows, head)
@@ -173,7 +201,12 @@ def _attend(module: ir.Module, isa: ISA) -> None:
                     with fn.range(0, job.size, 16) as d:
                         to.store(job.part.load(FLOATS, j * (4 * LINE) + d * 4), d * 4 + 64)
                 with fn.when(partial.eq(0)):
-                    at = job.state.at(j * 16), job.values.at(j * (4 * LINE)), job.part_state.at(j * 16), job.part.at(j * (4 * LINE))
+                    at = (
+                        job.state.at(j * 16),
+                        job.values.at(j * (4 * LINE)),
+                        job.part_state.at(j * 16),
+                        job.part.at(j * (4 * LINE)),
+                    )
                     fn.b.call(module.globals["merge_into"], [*(p.raw for p in at), job.size.raw])
         with fn.when(partial.eq(0)), fn.range(0, rows) as r, fn.range(0, job.group) as g:
             j = r * job.group + g
@@ -203,7 +236,9 @@ def _merge(module: ir.Module, isa: ISA) -> None:
             job.values.store(fn.const(FLOATS, 0.0), d * 4)
         with fn.range(0, job.row(row, R_SPANS)) as span:
             part = job.partials.at((query * job.spans + span) * (job.size + 16) * 4)
-            fn.b.call(module.globals["merge_into"], [job.state.raw, job.values.raw, part.raw, part.at(64).raw, job.size.raw])
+            fn.b.call(
+                module.globals["merge_into"], [job.state.raw, job.values.raw, part.raw, part.at(64).raw, job.size.raw]
+            )
         _finish(fn, job, job.state, job.values, row, head)
     fn.finish()
 
@@ -227,12 +262,19 @@ def _span(fn: Fn, job: _Job, page: Pointer, span: Value, first_row: Value, rows:
     present = fn.minimum(seen.get(), fn.const(I64, PAGE))
     keys = job.keys_of(page, head)
     panels, call = fn.module.globals["panels"], fn.b.call
+    values = job.values_of(page, head)
     with fn.range(0, present, 16) as p:
+        # Values are read in strides later: ask now for as many of them as this step reads of keys, and for the next keys.
+        with fn.range(0, job.size * 32, 64) as line:
+            fn.prefetch(values.at(p * job.size * 2 + line), 2)
+            fn.prefetch(keys.at((p + 16) * job.size * 2 + line), 3)
         at = job.scores.at(p * 4)
-        call(panels, [job.queries.raw, keys.at(p * job.size * 2).raw, ir.Constant(I64, 32), job.size.raw, at.raw, vectors.raw])
+        call(
+            panels,
+            [job.queries.raw, keys.at(p * job.size * 2).raw, ir.Constant(I64, 32), job.size.raw, at.raw, vectors.raw],
+        )
     with fn.range(0, rows) as r:
         _softmax_row(fn, job, start, first_row + r, r, head)
-    values = job.values_of(page, head)
     with fn.range(0, job.size, 16) as d:
         args = job.scores, values.at(d * 2), job.size * 2, present, job.part.at(d * 4), vectors
         call(panels, [a.raw for a in args])
@@ -241,7 +283,7 @@ def _span(fn: Fn, job: _Job, page: Pointer, span: Value, first_row: Value, rows:
 
 
 def _softmax_row(fn: Fn, job: _Job, start: Value, row: Value, r: Value, head: Value) -> None:
-    """Mask what the row does not see, put in the scores of side ancestors, exponentiate. Side weights are kept apart for `_add_side`."""
+    """Mask what the row does not see, put in side ancestors' scores, exponentiate; see `_add_side` for the side."""
     seen, s_at, s_count = (job.row(row, f) for f in (R_SEEN, R_S_AT, R_S_COUNT))
     lanes = fn.table(I32, list(range(16)))
     with fn.range(0, job.group) as g:
@@ -296,4 +338,4 @@ def _add_side(fn: Fn, job: _Job, start: Value, row: Value, r: Value, head: Value
                 weight = job.scores.load(F32, j * (4 * LINE) + at * 4 + 4 * PAGE).splat()
                 with fn.range(0, job.size, 16) as d:
                     to = job.part.at(j * (4 * LINE) + d * 4)
-                    to.store(fn.fma(weight, fn.isa.from_half(fn, values.load(HALVES, d * 2)), to.load(FLOATS)))
+                    to.store(fn.fma(weight, intrinsics.from_half(fn, values.load(HALVES, d * 2)), to.load(FLOATS)))

@@ -1,12 +1,13 @@
-"""The native loop that runs a pass: every thread of the team walks the same stages and takes chunks of work from a shared counter.
+"""The native loop that runs a pass: all threads walk the same stages and take chunks of work from a shared counter.
 
-A stage is done when all its chunks are done, not when all threads have come: a thread that the operating system has put aside holds up nobody unless it
-holds a chunk. Counters carry the number of the pass in their upper half, so a thread that wakes up late takes nothing from a later pass.
+A stage is done when all its chunks are done, not when all threads have come: a thread that the operating system has
+put aside holds up nobody unless it holds a chunk. Counters carry the number of the pass in their upper half, so a
+thread that wakes up late takes nothing from a later pass.
 """
 
 from __future__ import annotations
 
-import llvmlite.ir as ir
+from llvmlite import ir
 
 from foretell.engine.emit import I64, PTR, VOID, Fn, Pointer, Value, constant
 from foretell.engine.isa import ISA
@@ -92,16 +93,19 @@ def _do_chunk(fn: Fn, team: Pointer, stage: Pointer, chunk: Value, thread: Value
     size, items = op.load(I64, 8 * O_CHUNK), op.load(I64, 8 * O_ITEMS)
     begin = (chunk - op.load(I64, 8 * O_FIRST)) * size
     with fn.when(_atomic_load(fn, team.at(8 * CANCEL)).eq(0)):
-        fn.call_pointer(op.load_pointer(8 * O_FN), op.load_pointer(8 * O_RECORD), begin, fn.minimum(begin + size, items), thread)
+        fn.call_pointer(
+            op.load_pointer(8 * O_FN), op.load_pointer(8 * O_RECORD), begin, fn.minimum(begin + size, items), thread
+        )
 
 
 def _run(module: ir.Module, isa: ISA) -> None:
-    """Reset the stages' counters, announce the pass, take part in it. The epoch is the pass number given by the caller."""
+    """Reset the stages' counters, announce the pass, take part in it. The epoch is the caller's pass number."""
     fn = Fn(module, isa, "run_pass", [PTR, I64])
     team, epoch = fn.args
     stages, count = team.load_pointer(8 * STAGES), team.load(I64, 8 * STAGE_COUNT)
     with fn.range(0, count) as s:
-        # In this order: a thread still walking an earlier pass sees either the old count of chunks or a counter beyond its reach.
+        # In this order: a thread still walking an earlier pass sees either the old count of chunks or a counter
+        # beyond its reach.
         stage = stages.at(s * (8 * STAGE_FIELDS))
         _atomic_store(fn, stage.at(8 * NEXT), (epoch << 32) | 0x7FFFFFFF)
         _atomic_store(fn, stage.at(8 * CHUNKS), stage.load(I64, 8 * PLANNED))

@@ -1,15 +1,16 @@
-"""Functions of single numbers, as sequences of float32 operations that are the same on every instruction set with fused multiply-add."""
+"""Functions of single numbers as float32 operations, the same wherever there is fused multiply-add."""
 
 from __future__ import annotations
 
-from foretell.engine.emit import F32, I32, Fn, Value, vector
+from foretell.engine.emit import I32, Fn, Value, vector
 
-# exp(r) on [-ln2/2, ln2/2] as 1 + r + r^2 * P(r); Cephes' single-precision coefficients (Moshier, 1992), error below 2 units in the last place.
+# exp(r) on [-ln2/2, ln2/2] as 1 + r + r^2 * P(r); Cephes' single-precision coefficients (Moshier, 1992), error below
+# 2 units in the last place.
 _EXP = (1.9875691500e-4, 1.3981999507e-3, 8.3334519073e-3, 4.1665795894e-2, 1.6666665459e-1, 5.0000001201e-1)
 
 
 def exp(fn: Fn, x: Value) -> Value:
-    """e^x for vectors; 0 below about -87.3, capped at e^88; exp(0) is exactly 1."""
+    """Powers of e for vectors: 0 below about -87.3, capped at e^88, exactly 1 at 0."""
     kind, ints = x.type, vector(I32, x.type.count)
     low = fn.const(kind, -87.3)
     clamped = fn.maximum(fn.minimum(x, fn.const(kind, 88.0)), low)
@@ -28,6 +29,3 @@ def exp(fn: Fn, x: Value) -> Value:
 def silu(fn: Fn, x: Value) -> Value:
     """x / (1 + e^-x)."""
     return x / (exp(fn, -x) + 1.0)
-
-
-__all__ = ["F32", "exp", "silu"]

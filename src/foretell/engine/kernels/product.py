@@ -1,27 +1,34 @@
 """Products of packed weights with the rows of a pass: y[row][output] = sum over inputs of weight * activation.
 
-One tile function per number of rows: it unpacks each weight vector once and uses it for all rows of the tile. The order of accumulation for an
-output is that of its blocks, whatever the tile, so a row's result does not depend on how many rows came with it.
+One tile function per number of rows: it unpacks each weight vector once and uses it for all rows of the tile. The
+order of accumulation for an output is that of its blocks, whatever the tile, so a row's result does not depend on how
+many rows came with it.
 
-The operation `product` works on a range of groups of 16 outputs; more rows than a tile loop over tiles inside the group, so weights
-come from memory once. Its epilogue adds a bias or the previous content of y. `gated` computes silu(gate) * up of two matrices.
+The operation `product` works on a range of groups of 16 outputs; more rows than a tile loop over tiles inside the
+group, so weights come from memory once. Its epilogue adds a bias or the previous content of y. `gated` computes
+silu(gate) * up of two matrices.
 """
 
 from __future__ import annotations
 
-import llvmlite.ir as ir
+from llvmlite import ir
 
-from foretell.engine.emit import F16, F32, I8, I16, I32, I64, PTR, Fn, Pointer, Value, vector
+from foretell.engine import intrinsics
+from foretell.engine.emit import F32, I8, I16, I32, I64, PTR, Fn, Pointer, Value, vector
 from foretell.engine.isa import ISA
 from foretell.engine.kernels.elementwise import silu
-from foretell.engine.layout import ACTIVATIONS, LAYOUTS, Layout
-
-BYTES, INTS, FLOATS, HALVES = vector(I8, 64), vector(I32), vector(F32), vector(F16)
-AHEAD = 4096  # bytes: how far ahead of the weights being used the next are asked for
+from foretell.engine.kernels.weights import FLOATS, HALVES, INTS, prefetch_run, unpacked
+from foretell.engine.layout import ACTIVATIONS, Layout, aligned
 
 # Fields of the argument record, in units of 8 bytes: see `foretell.engine.program`.
 WEIGHTS, GROUP_BYTES, BLOCKS, VALUES, SCALES, SUMS, OUT, OUT_STRIDE, ROWS, BIAS, ADD, WEIGHTS2, GROUP_BYTES2 = range(13)
-FIELDS = 13
+SCRATCH, SCRATCH_BYTES = 13, 14  # of a thread: results of two groups of outputs for all rows
+FIELDS = 15
+
+
+def scratch_bytes(rows: int) -> int:
+    """Scratch that a thread needs for passes of so many rows, whole tiles."""
+    return 2 * 64 * aligned(rows, 16)
 
 
 def exports(layout: Layout) -> tuple[str, ...]:
@@ -33,34 +40,20 @@ def build(module: ir.Module, isa: ISA, layout: Layout) -> None:
     """Tile functions for 1..isa.tile rows, and the operations."""
     body = {"superblock": _superblock, "block": _block, "float": _float}[layout.family]
     for rows in range(1, isa.tile + 1):
-        fn = Fn(module, isa, f"tile_{layout.name}_{rows}", [PTR, PTR, PTR, PTR, I64, PTR])
-        fn.raw.linkage = "internal"
+        fn = _function(module, isa, f"tile_{layout.name}_{rows}", [PTR, PTR, PTR, PTR, I64, PTR])
         body(fn, layout, rows)
         fn.finish()
+    fn = _function(module, isa, "group", [PTR, PTR, PTR])
+    _group(fn, layout)
+    fn.finish()
     _product(module, isa, layout)
     _gated(module, isa, layout)
 
 
-def _vectors(fn: Fn, layout: Layout, low: Pointer, high: Pointer) -> list[Value]:
-    """The 8 vectors of 32 inputs of 16 outputs as unsigned bytes."""
-    if layout.low == 8:
-        return [low.load(BYTES, 64 * v) for v in range(8)]
-    words = vector(I32, 16)
-    planes = [high.load(BYTES, 64 * k).bits(words) for k in range(layout.high)]
-    out = []
-    for v in range(8):
-        line = low.load(BYTES, 64 * (v // 2)).bits(words)
-        quant = (line.lshr(4) if v % 2 else line) & 0x0F0F0F0F
-        if layout.high == 1:
-            quant = quant | (_shifted(planes[0], 4 - v) & 0x10101010)
-        elif layout.high == 2:
-            quant = quant | (_shifted(planes[v // 4], 4 - 2 * (v % 4)) & 0x30303030)
-        out.append(quant.bits(BYTES))
-    return out
-
-
-def _shifted(value: Value, left: int) -> Value:
-    return value << left if left > 0 else value.lshr(-left) if left < 0 else value
+def _function(module: ir.Module, isa: ISA, name: str, params: list[ir.Type]) -> Fn:
+    fn = Fn(module, isa, name, params)
+    fn.raw.linkage = "internal"
+    return fn
 
 
 def _superblock(fn: Fn, layout: Layout, rows: int) -> None:
@@ -77,9 +70,8 @@ def _superblock(fn: Fn, layout: Layout, rows: int) -> None:
         part = [fn.var(fn.const(FLOATS, 0.0)) for _ in range(rows)]
         with fn.range(0, 8) as s:
             low, high = base.at(s * layout.low_bytes), base.at(s * layout.high_bytes + 8 * layout.low_bytes)
-            for line in range(0, layout.low_bytes + layout.high_bytes, 64):
-                fn.prefetch(base.at(s * (layout.low_bytes + layout.high_bytes) + (line + AHEAD)), 3)
-            vectors = _vectors(fn, layout, low, high)
+            prefetch_run(fn, base.at(s * (layout.low_bytes + layout.high_bytes)), layout.low_bytes + layout.high_bytes)
+            vectors = unpacked(layout, low, high)
             per_scale = layout.sub // 4
             for half in range(32 // layout.sub):
                 scale_at = (s * (32 // layout.sub) + half) * 16 + layout.scales_at
@@ -89,14 +81,13 @@ def _superblock(fn: Fn, layout: Layout, rows: int) -> None:
                     dot = fn.const(INTS, 0)
                     if layout.offset:
                         dot = xs.load(I32, s * 8 + (sums_bytes * r + 4 * half)).splat()
-                    for k in range(per_scale):
-                        v = half * per_scale + k
-                        inputs = x.load(I32, s * 32 + (256 * r + 4 * v)).splat()
-                        dot = fn.isa.dot(fn, dot, vectors[v], inputs)
+                    mine = range(half * per_scale, (half + 1) * per_scale)
+                    inputs = [x.load(I32, s * 32 + (256 * r + 4 * v)).splat() for v in mine]
+                    dot = intrinsics.dot(fn, dot, [vectors[v] for v in mine], inputs, layout.bits)
                     part[r].set(fn.fma(dot.to_float(), scale, part[r].get()))
-        d = fn.isa.from_half(fn, base.load(HALVES, layout.d_at))
+        d = intrinsics.from_half(fn, base.load(HALVES, layout.d_at))
         if layout.minimum:
-            dmin = fn.isa.from_half(fn, base.load(HALVES, layout.d_at + 32))
+            dmin = intrinsics.from_half(fn, base.load(HALVES, layout.d_at + 32))
             minima = [base.load(vector(I8, 32), layout.minima_at + 32 * p).zext(vector(I16, 32)) for p in range(4)]
         for r in range(rows):
             factor = dx.load(F32, 4 * r).splat()
@@ -105,7 +96,7 @@ def _superblock(fn: Fn, layout: Layout, rows: int) -> None:
                 low_sum = fn.const(INTS, 0)
                 for p in range(4):
                     pair = xs.load(I32, sums_bytes * r + 64 + 4 * p).splat().bits(vector(I16, 32))
-                    low_sum = fn.isa.dot_pairs(fn, low_sum, minima[p], pair)
+                    low_sum = intrinsics.dot_pairs(fn, low_sum, minima[p], pair)
                 acc[r].set(fn.fma(dmin * factor, -low_sum.to_float(), acc[r].get()))
     for r in range(rows):
         out.store(acc[r].get(), 64 * r)
@@ -121,17 +112,16 @@ def _block(fn: Fn, layout: Layout, rows: int) -> None:
     m_at = d_at.at(blocks * 32)
     with fn.range(0, blocks) as i:
         x, xs, dx = values.at(i * (32 * rows)), sums.at(i * (sums_bytes * rows)), scales.at(i * (4 * rows))
-        for line in range(0, layout.low_bytes, 64):
-            fn.prefetch(weights.at(i * layout.low_bytes + (line + AHEAD)), 3)
-        vectors = _vectors(fn, layout, weights.at(i * layout.low_bytes), high_at.at(i * layout.high_bytes))
-        d = fn.isa.from_half(fn, d_at.load(HALVES, i * 32))
-        m = fn.isa.from_half(fn, m_at.load(HALVES, i * 32)) if layout.minimum else None
+        prefetch_run(fn, weights.at(i * layout.low_bytes), layout.low_bytes)
+        vectors = unpacked(layout, weights.at(i * layout.low_bytes), high_at.at(i * layout.high_bytes))
+        d = intrinsics.from_half(fn, d_at.load(HALVES, i * 32))
+        m = intrinsics.from_half(fn, m_at.load(HALVES, i * 32)) if layout.minimum else None
         for r in range(rows):
             dot = fn.const(INTS, 0)
             if layout.offset:
                 dot = xs.load(I32, 8 * r).splat() << layout.offset.bit_length() - 1
-            for v in range(8):
-                dot = fn.isa.dot(fn, dot, vectors[v], x.load(I32, 32 * r + 4 * v).splat())
+            inputs = [x.load(I32, 32 * r + 4 * v).splat() for v in range(8)]
+            dot = intrinsics.dot(fn, dot, vectors, inputs, layout.bits)
             acc[r].set(fn.fma(d * dx.load(F32, 4 * r).splat(), dot.to_float(), acc[r].get()))
             if m is not None:
                 acc[r].set(fn.fma(m, xs.load(F32, 8 * r + 4).splat(), acc[r].get()))
@@ -145,7 +135,7 @@ def _float(fn: Fn, layout: Layout, rows: int) -> None:
     acc = [fn.var(fn.const(FLOATS, 0.0)) for _ in range(rows)]
     size = layout.item_bytes * 16
     with fn.range(0, inputs) as i:
-        fn.prefetch(weights.at(i * size + AHEAD), 3)
+        prefetch_run(fn, weights.at(i * size), size)
         w = _widened(fn, layout, weights.at(i * size))
         for r in range(rows):
             acc[r].set(fn.fma(w, values.load(F32, i * (4 * rows) + 4 * r).splat(), acc[r].get()))
@@ -158,7 +148,7 @@ def _widened(fn: Fn, layout: Layout, at: Pointer) -> Value:
         case "F32":
             return at.load(FLOATS)
         case "F16":
-            return fn.isa.from_half(fn, at.load(HALVES))
+            return intrinsics.from_half(fn, at.load(HALVES))
         case _:
             return (at.load(vector(I16)).zext(INTS) << 16).bits(FLOATS)
 
@@ -172,37 +162,45 @@ class _Record:
         self.rows = record.load_pointer(8 * ROWS).load(I64)
         self.out = record.load_pointer(8 * OUT)
 
+    def tile(self, layout: Layout, first: Value) -> list[Pointer]:
+        """Values, scales and sums of the tile that begins with row `first`."""
+        activation = ACTIVATIONS[layout.family]
+        item = 4 if layout.family == "float" else activation.block
+        sizes = item, 4, activation.sums_bytes
+        return [
+            p.at(first * self.blocks * n) for p, n in zip((self.values, self.scales, self.sums), sizes, strict=True)
+        ]
 
-def _tile(fn: Fn, layout: Layout, rows: Value, weights: Pointer, record: _Record, first: Value, out: Pointer) -> None:
-    """Call the tile function for `rows` rows beginning with row `first`."""
-    activation = ACTIVATIONS[layout.family]
-    values = record.values.at(first * record.blocks * (4 if layout.family == "float" else activation.block))
-    scales, sums = record.scales.at(first * record.blocks * 4), record.sums.at(first * record.blocks * activation.sums_bytes)
-    args = [a.raw for a in (weights, values, scales, sums, record.blocks, out)]
-    after = fn.raw.append_basic_block("tiled")
-    switch = fn.b.switch(rows.raw, after)
-    for n in range(1, fn.isa.tile + 1):
-        case = fn.raw.append_basic_block(f"rows{n}")
-        switch.add_case(ir.Constant(I64, n), case)
-        fn.b.position_at_end(case)
-        fn.b.call(fn.module.globals[f"tile_{layout.name}_{n}"], args)
-        fn.b.branch(after)
-    fn.b.position_at_end(after)
+
+def _group(fn: Fn, layout: Layout) -> None:
+    """out[row][16] of one group for all rows, a tile at a time. Function (record, the group's weights, out)."""
+    record, weights, out = fn.args
+    r, tile = _Record(record), fn.isa.tile
+    with fn.range(0, r.rows, tile) as first:
+        args = [weights, *r.tile(layout, first), r.blocks, out.at(first * 64)]
+        after = fn.raw.append_basic_block("tiled")
+        switch = fn.b.switch(fn.minimum(r.rows - first, fn.const(I64, tile)).raw, after)
+        for n in range(1, tile + 1):
+            case = fn.raw.append_basic_block(f"rows{n}")
+            switch.add_case(ir.Constant(I64, n), case)
+            fn.b.position_at_end(case)
+            fn.b.call(fn.module.globals[f"tile_{layout.name}_{n}"], [a.raw for a in args])
+            fn.b.branch(after)
+        fn.b.position_at_end(after)
 
 
 def _product(module: ir.Module, isa: ISA, layout: Layout) -> None:
     fn = Fn(module, isa, f"product_{layout.name}", [PTR, I64, I64, I64])
-    record, begin, end, _ = fn.args
+    record, begin, end, thread = fn.args
     r = _Record(record)
     weights, size = record.load_pointer(8 * WEIGHTS), record.load(I64, 8 * GROUP_BYTES)
     bias, add = record.load_pointer(8 * BIAS), record.load(I64, 8 * ADD)
-    out = fn.scratch(64 * isa.tile)
-    with fn.range(begin, end) as g, fn.range(0, r.rows, isa.tile) as first:
-        count = fn.minimum(r.rows - first, fn.const(I64, isa.tile))
-        _tile(fn, layout, count, weights.at(g * size), r, first, out)
-        with fn.range(0, count) as k:
-            at = r.out.at(((first + k) * r.stride + g * 16) * 4)
-            value = fn.var(out.load(FLOATS, k * 64))
+    out = record.load_pointer(8 * SCRATCH).at(thread * record.load(I64, 8 * SCRATCH_BYTES))
+    with fn.range(begin, end) as g:
+        fn.b.call(module.globals["group"], [record.raw, weights.at(g * size).raw, out.raw])
+        with fn.range(0, r.rows) as row:
+            at = r.out.at((row * r.stride + g * 16) * 4)
+            value = fn.var(out.load(FLOATS, row * 64))
             with fn.when(Value(fn, fn.b.ptrtoint(bias.raw, I64)).ne(0)):
                 value.set(value.get() + bias.load(FLOATS, g * 64))
             with fn.when(add.ne(0)):
@@ -213,21 +211,17 @@ def _product(module: ir.Module, isa: ISA, layout: Layout) -> None:
 
 def _gated(module: ir.Module, isa: ISA, layout: Layout) -> None:
     fn = Fn(module, isa, f"gated_{layout.name}", [PTR, I64, I64, I64])
-    record, begin, end, _ = fn.args
+    record, begin, end, thread = fn.args
     r = _Record(record)
     gate, gate_size = record.load_pointer(8 * WEIGHTS), record.load(I64, 8 * GROUP_BYTES)
     up, up_size = record.load_pointer(8 * WEIGHTS2), record.load(I64, 8 * GROUP_BYTES2)
-    gates, ups = fn.scratch(64 * isa.tile), fn.scratch(64 * isa.tile)
-    with fn.range(begin, end) as g, fn.range(0, r.rows, isa.tile) as first:
-        count = fn.minimum(r.rows - first, fn.const(I64, isa.tile))
-        _tile(fn, layout, count, gate.at(g * gate_size), r, first, gates)
-        _tile(fn, layout, count, up.at(g * up_size), r, first, ups)
-        with fn.range(0, count) as k:
-            value = silu(fn, gates.load(FLOATS, k * 64)) * ups.load(FLOATS, k * 64)
-            r.out.store(value, ((first + k) * r.stride + g * 16) * 4)
+    half = record.load(I64, 8 * SCRATCH_BYTES)
+    gates = record.load_pointer(8 * SCRATCH).at(thread * half)
+    ups = gates.at(half.lshr(1))
+    with fn.range(begin, end) as g:
+        fn.b.call(module.globals["group"], [record.raw, gate.at(g * gate_size).raw, gates.raw])
+        fn.b.call(module.globals["group"], [record.raw, up.at(g * up_size).raw, ups.raw])
+        with fn.range(0, r.rows) as row:
+            value = silu(fn, gates.load(FLOATS, row * 64)) * ups.load(FLOATS, row * 64)
+            r.out.store(value, (row * r.stride + g * 16) * 4)
     fn.finish()
-
-
-def product_layout(name: str) -> Layout:
-    """The layout of a format name."""
-    return LAYOUTS[name]

@@ -1,12 +1,14 @@
 """Operations on rows of activations: normalise, quantise, rotate and store keys and values.
 
-Records are arrays of 8-byte fields; the field numbers of each operation stand beside it and are what `foretell.engine.program` fills in.
+Records are arrays of 8-byte fields; the field numbers of each operation stand beside it and are what
+`foretell.engine.program` fills in.
 """
 
 from __future__ import annotations
 
-import llvmlite.ir as ir
+from llvmlite import ir
 
+from foretell.engine import intrinsics
 from foretell.engine.emit import F32, I8, I16, I32, I64, PTR, Fn, Pointer, Value, vector
 from foretell.engine.isa import ISA
 from foretell.engine.kernels.elementwise import silu
@@ -16,7 +18,8 @@ FLOATS, INTS = vector(F32), vector(I32)
 
 EXPORTS = ("quantise", "norm", "rope_store", "silu_multiply")
 
-# Where an operation leaves rows for products to read; shared by `norm` and `quantise`. A null address leaves a form out.
+# Where an operation leaves rows for products to read; shared by `norm` and `quantise`. A null address leaves a form
+# out.
 ROWS, WIDTH, SB_VALUES, SB_SCALES, SB_SUMS, BL_VALUES, BL_SCALES, BL_SUMS, FL_VALUES, SOURCE, STRIDE = range(11)
 # norm only. GATHER: address of i64 row numbers, or null for all rows in order.
 WEIGHT, EPSILON, GATHER, NORMED = range(11, 15)
@@ -129,7 +132,11 @@ def _norm(module: ir.Module, isa: ISA) -> None:
     record, begin, end, thread = fn.args
     targets = _Targets(fn, record)
     source, stride = record.load_pointer(8 * SOURCE), record.load(I64, 8 * STRIDE)
-    weight, epsilon, gather = record.load_pointer(8 * WEIGHT), record.load(F32, 8 * EPSILON), record.load_pointer(8 * GATHER)
+    weight, epsilon, gather = (
+        record.load_pointer(8 * WEIGHT),
+        record.load(F32, 8 * EPSILON),
+        record.load_pointer(8 * GATHER),
+    )
     normed = record.load_pointer(8 * NORMED).at(thread * targets.width * 4)
     with fn.range(begin, end) as row:
         number = fn.var(row)
@@ -154,18 +161,37 @@ def normalise(fn: Fn, x: Pointer, out: Pointer, weight: Pointer, width: Value, e
         out.store(x.load(FLOATS, i * 4) * scale * weight.load(FLOATS, i * 4), i * 4)
 
 
-# rope_store. QKV: f32 [rows][stride]: heads of queries, then of keys, then of values. COS, SIN: f32 [position][rope_half].
-# POSITION: i64 [rows]. KEY_AT: i64 [rows], address of layer 0's keys of the page (or the side store) that takes the row; SLOT: i64 [rows],
-# the slot in it. LAYER_AT: bytes to this layer. Q_NORM, K_NORM: f32 [head size] or null. INTERLEAVED: pairs (2i, 2i + 1), not (i, i + half).
-(R_ROWS, QKV, QKV_STRIDE, HEADS, KV_HEADS, HEAD, ROPE_HALF, COS, SIN, POSITION, KEY_AT, SLOT, LAYER_AT, Q_NORM, K_NORM, R_EPSILON,
- INTERLEAVED) = range(17)
+# rope_store. QKV: f32 [rows][stride]: heads of queries, then of keys, then of values. COS, SIN: f32
+# [position][rope_half]. POSITION: i64 [rows]. KEY_AT: i64 [rows], address of layer 0's keys of the page (or the side
+# store) that takes the row; SLOT: i64 [rows], the slot in it. LAYER_AT: bytes to this layer. Q_NORM, K_NORM: f32
+# [head size] or null. INTERLEAVED: pairs (2i, 2i + 1), not (i, i + half).
+(
+    R_ROWS,
+    QKV,
+    QKV_STRIDE,
+    HEADS,
+    KV_HEADS,
+    HEAD,
+    ROPE_HALF,
+    COS,
+    SIN,
+    POSITION,
+    KEY_AT,
+    SLOT,
+    LAYER_AT,
+    Q_NORM,
+    K_NORM,
+    R_EPSILON,
+    INTERLEAVED,
+) = range(17)
 ROPE_FIELDS = 17
 
 
 def _rope_store(module: ir.Module, isa: ISA) -> None:
-    """Rotary embedding (arXiv 2104.09864) of queries and keys in place; keys and values rounded to f16 into their page. Items: rows.
+    """Rotary embedding (arXiv 2104.09864) of queries and keys in place, keys and values to their page. Items: rows.
 
-    A page of a layer: keys f16 [kv head][PAGE / 16][head size][16 slots], then values f16 [kv head][PAGE slots][head size].
+    A page of a layer: keys f16 [kv head][PAGE / 16][head size][16 slots], then values f16 [kv head][PAGE slots][head
+    size].
     """
     fn = Fn(module, isa, "rope_store", [PTR, I64, I64, I64])
     record, begin, end, _ = fn.args
@@ -184,7 +210,10 @@ def _rope_store(module: ir.Module, isa: ISA) -> None:
             for norm, mine in zip(norms, (h < heads, h >= heads), strict=True):
                 with fn.when(Value(fn, fn.b.and_(_given(fn, norm).raw, mine.raw))):
                     normalise(fn, x, x, norm, size, epsilon)
-            first, gap = interleaved.select(fn.const(I64, 2), fn.const(I64, 1)), interleaved.select(fn.const(I64, 1), half)
+            first, gap = (
+                interleaved.select(fn.const(I64, 2), fn.const(I64, 1)),
+                interleaved.select(fn.const(I64, 1), half),
+            )
             with fn.range(0, half) as i:
                 at = i * first
                 a, b = x.load(F32, at * 4), x.load(F32, (at + gap) * 4)
@@ -197,10 +226,10 @@ def _rope_store(module: ir.Module, isa: ISA) -> None:
             to_k = keys.at((h * PAGE * size + slot.lshr(4) * size * 16 + (slot & 15)) * 2)
             to_v = values.at((h * PAGE + slot) * size * 2)
             with fn.range(0, size, 16) as d:
-                rounded = fn.isa.to_half(fn, k.load(FLOATS, d * 4))
+                rounded = intrinsics.to_half(fn, k.load(FLOATS, d * 4))
                 for lane in range(16):
                     to_k.store(rounded.lane(lane), (d + lane) * 32)
-                to_v.store(fn.isa.to_half(fn, v.load(FLOATS, d * 4)), d * 2)
+                to_v.store(intrinsics.to_half(fn, v.load(FLOATS, d * 4)), d * 2)
     fn.finish()
 
 

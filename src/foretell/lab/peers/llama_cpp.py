@@ -1,23 +1,22 @@
 """llama.cpp as a rival: a worker process under an interpreter that has llama-cpp-python compiled for this machine.
 
-python -m venv peer && CMAKE_ARGS=-DGGML_NATIVE=ON peer/bin/pip install --no-binary llama-cpp-python llama-cpp-python
-
-On processors with AMX, GCC 12 drops stores that ggml's tile configuration needs, and the library dies in `ldtilecfg` on
-the first pass over several rows: add -DCMAKE_CXX_FLAGS="-fno-tree-dse -fno-dse" there.
+How to compile it is in docs/benchmarks.md, with what to do where it crashes.
 """
 
+import contextlib
 import json
 import subprocess
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from foretell.errors import ForetellError
+from foretell.lab.peers.fairness import features
 
 WORKER = Path(__file__).with_name("llama_cpp_worker.py")
 
@@ -35,7 +34,7 @@ class LlamaCpp:
     """A loaded model with one sequence. Use as a context manager: leaving ends the process.
 
     python: the interpreter. rows: the most tokens of one pass. repack: let it rearrange weights for faster kernels.
-    version, features: what the library says of itself.
+    version, features, system_info: what the library says of itself.
     """
 
     def __init__(
@@ -51,9 +50,18 @@ class LlamaCpp:
         self._folder = tempfile.TemporaryDirectory(prefix="foretell-peer-")
         self._log = Path(self._folder.name, "log").open("w+b")  # noqa: SIM115 — closed by `close`
         # -P: the worker's folder stays off sys.path, where this file would hide the library of the same name.
-        self._worker = subprocess.Popen(
-            [str(python), "-P", str(WORKER)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._log, text=True
-        )
+        try:
+            self._worker = subprocess.Popen(
+                [str(python), "-P", str(WORKER)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=self._log,
+                text=True,
+            )
+        except OSError as error:
+            self._log.close()
+            self._folder.cleanup()
+            raise ForetellError(f"cannot run {python}: {error.strerror}; give a Python that has llama-cpp-python") from error
         scores = Path(self._folder.name, "scores")
         rows = min(rows, context)
         try:
@@ -72,7 +80,8 @@ class LlamaCpp:
             self.close()
             raise
         self.version: str = loaded["version"]
-        self.features: dict[str, int] = loaded["features"]
+        self.system_info: str = loaded["system_info"]
+        self.features = features(self.system_info)
         self.vocabulary: int = loaded["vocabulary"]
         self._scores = np.memmap(scores, np.float32, "r", shape=(rows, self.vocabulary))
 
@@ -81,8 +90,11 @@ class LlamaCpp:
         self._ask(op="score", tokens=list(tokens), start=start)
         return self._scores[: len(tokens)]
 
-    def pass_s(self, tokens: Sequence[int], start: int, *, scored: bool = True) -> float:
-        """Seconds of one pass over tokens that stand at `start`, start + 1, ...; measured inside the worker."""
+    def pass_s(self, tokens: Sequence[int], start: int, scored: Literal["all", "last", "none"] = "all") -> float:
+        """Seconds of one pass over tokens that stand at `start`, start + 1, ...; measured inside the worker.
+
+        What the sequence held from `start` on is replaced. scored: of which tokens the scores are computed.
+        """
         seconds: float = self._ask(op="pass", tokens=list(tokens), start=start, scored=scored)["seconds"]
         return seconds
 
@@ -93,7 +105,8 @@ class LlamaCpp:
     def close(self) -> None:
         """End the process."""
         if self._worker.stdin is not None:
-            self._worker.stdin.close()
+            with contextlib.suppress(BrokenPipeError):  # it ended with a command unread
+                self._worker.stdin.close()
         self._worker.wait()
         if self._worker.stdout is not None:
             self._worker.stdout.close()
@@ -117,7 +130,10 @@ class LlamaCpp:
         except BrokenPipeError:
             line = ""
         if not line:
-            raise ForetellError(f"the llama.cpp worker ended with status {worker.wait()}: {self._last_words()}")
+            status = worker.wait()
+            what = f"crashed (signal {-status})" if status < 0 else f"ended with status {status}"
+            see = "see docs/benchmarks.md on compiling it for this processor"
+            raise ForetellError(f"the llama.cpp worker {what}; {see}. Its last line: {self._last_words()}")
         answer: dict[str, Any] = json.loads(line)
         if "error" in answer:
             raise ForetellError(f"{answer['error']} ({self._last_words()})")

@@ -4,9 +4,9 @@ Needs only NumPy and llama-cpp-python, and is run by the interpreter that has th
 that a llama.cpp compiled for the machine need not share our environment. Large arrays go through a memory-mapped file.
 
     {"op": "load", "path": ..., "threads": n, "context": n, "scores": FILE, "rows": n, "repack": bool}
-                                                                  → {"version", "features", "vocabulary"}
+                                                                  → {"version", "system_info", "vocabulary"}
     {"op": "score", "tokens": [...], "start": n}                  → {"seconds"}; FILE holds the scores of each token
-    {"op": "pass", "tokens": [...], "start": n, "scored": bool}   → {"seconds"}; keys and values stay
+    {"op": "pass", "tokens": [...], "start": n, "scored": which}  → {"seconds"}; which: "all", "last" or "none"
     {"op": "generate", "tokens": [...], "count": n}               → {"tokens", "first_s", "seconds"}; greedy, no stops
 
 `start` cuts the sequence to that many tokens first.
@@ -84,25 +84,18 @@ class Model:
         return np.ctypeslib.as_array(pointer, (rows, self.vocabulary))
 
 
-def features() -> dict[str, int]:
-    """What the library says it was built to use, such as AVX512_VNNI: 1."""
-    pairs = llama.llama_print_system_info().decode().replace("CPU :", "").split("|")
-    named = (pair.split("=") for pair in pairs if "=" in pair)
-    return {name.split(":")[-1].strip(): int(value) for name, value in named}
-
-
 def answer(model: Model | None, command: dict[str, Any]) -> tuple[Model | None, dict[str, Any]]:
     operation = command.pop("op")
     if operation == "load":
         model = Model(**command)
-        return model, {"version": llama.__version__, "features": features(), "vocabulary": model.vocabulary}
+        info = llama.llama_print_system_info().decode().strip()
+        return model, {"version": llama.__version__, "system_info": info, "vocabulary": model.vocabulary}
     if model is None:
         raise RuntimeError("load comes first")
     if operation == "score":
         return model, {"seconds": model.score(**command)}
     if operation == "pass":
-        scored = "all" if command.pop("scored") else "none"
-        return model, {"seconds": model.run(scored=scored, **command)}
+        return model, {"seconds": model.run(**command)}
     if operation == "generate":
         return model, model.generate(**command)
     raise RuntimeError(f"unknown operation {operation}")
