@@ -8,7 +8,7 @@ from tiny import ISAS, Zoo
 
 
 class TestNative(SessionContract):
-    @pytest.fixture(params=[("qwen2", ISAS[0]), ("llama", "portable")], ids=lambda param: "-".join(param))
+    @pytest.fixture(params=[("qwen2", ISAS[0]), ("llama", "portable")], ids="-".join)
     def session(self, request: pytest.FixtureRequest, zoo: Zoo) -> NativeSession:
         name, instructions = request.param
         return zoo.load(name, instructions).session()

@@ -4,6 +4,7 @@ Every pass here is compared with one row at a time on one thread (`tiny.Truth`),
 """
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -87,7 +88,7 @@ def test_truth_does_not_depend_on_its_rewinding(zoo: Zoo, name: str, instruction
         session.commit(sequence, [0])
     assert scores.logits is not None
     truth = zoo.truth(name, instructions)
-    for other in (text[:50] + tokens(2, 10), text[:PAGE] + [1], text[:-1] + [2]):
+    for other in ([*text[:50], *tokens(2, 10)], [*text[:PAGE], 1], [*text[:-1], 2]):
         truth.of(other)
     assert truth.of(text) == scores.logits[0].tobytes()
 
@@ -120,7 +121,7 @@ def test_cuts_of_a_prompt(
     cuts = sorted({0, length, *data.draw(st.lists(st.integers(1, length - 1), max_size=6))})
     session = zoo.load(name, instructions, threads).session()
     sequence, truth = session.open(), zoo.truth(name, instructions)
-    for start, end in zip(cuts, cuts[1:], strict=False):
+    for start, end in pairwise(cuts):
         piece = TEXT[start:end]
         scores = session.step(Rows.chain(piece, sequence, [len(piece) // 2, len(piece) - 1][-len(piece) :]), LOGITS)
         session.commit(sequence, range(len(piece)))

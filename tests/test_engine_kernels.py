@@ -11,7 +11,7 @@ import pytest
 
 from foretell.engine.dequantise import FORMATS, dequantise
 from foretell.engine.isa import choose
-from foretell.engine.kernels import Kernels, attention, product, rowwise
+from foretell.engine.kernels import Kernels, attention, product
 from foretell.engine.layout import ACTIVATIONS, GROUP, LAYOUTS, PAGE, groups, page_layer_bytes
 from foretell.engine.pack import pack_matrix
 from foretell.engine.team import i64
@@ -113,7 +113,7 @@ def activations(rows: int, width: int, seed: int = 0) -> np.ndarray:
 
 
 def expected_form(x: np.ndarray, block: int) -> tuple[np.ndarray, np.ndarray]:
-    """int8 values [rows, blocks, block] and float32 scales [rows, blocks], by the kernels' own definition in float32."""
+    """int8 values [rows, blocks, block] and float32 scales [rows, blocks], by the kernels' definition in float32."""
     cut = x.reshape(len(x), -1, block)
     largest = np.abs(cut).max(axis=2)
     usable = largest > np.float32(1e-30)
@@ -179,7 +179,7 @@ def test_norm(bench: Bench, rows: int) -> None:
 
 
 def random_matrix(name: str, outputs: int, inputs: int, seed: int) -> np.ndarray:
-    """Bytes of a GGUF matrix with all quants and integer scales among them, and float scales of ordinary size and both signs."""
+    """Bytes of a GGUF matrix with all quants and integer scales among them, and float scales of both signs."""
     rng = np.random.default_rng(seed)
     entry = FORMATS[name]
     if entry.family == "float":
@@ -340,7 +340,7 @@ def test_rope_store(bench: Bench, interleaved: bool, norms: bool, half: int) -> 
 @pytest.mark.parametrize("length", [1, 15, PAGE, PAGE + 1, 2 * PAGE + 77])
 @pytest.mark.parametrize(("heads", "kv_heads", "size"), [(6, 2, 48), (1, 1, 16), (14, 2, 64), (2, 2, 256)])
 def test_attend(bench: Bench, length: int, heads: int, kv_heads: int, size: int) -> None:
-    """Eleven rows that see different lengths, some of it off the trunk, against float64; with and without partial results."""
+    """Rows that see different lengths, some of it off the trunk, against float64; with and without partial results."""
     rng = np.random.default_rng(10)
     rows, layer_at = 11, page_layer_bytes(kv_heads, size)
     side_counts = [k % 4 if k else 0 for k in range(rows)]

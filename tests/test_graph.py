@@ -41,7 +41,7 @@ SAME = {"gate": "Q4_K", "up": "Q4_K", "down": "Q6_K"}
 
 
 def evaluate(graph: Graph) -> np.ndarray:
-    """A graph without attention, on fixed random numbers for everything that is named. `onto` writes into its operand."""
+    """A graph without attention, on random numbers for everything that is named. `onto` writes into its operand."""
     size, values = 8, list[np.ndarray]()
 
     def named(name: str, *shape: int) -> np.ndarray:

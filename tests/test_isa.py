@@ -1,4 +1,4 @@
-"""Operations that differ between instruction sets, each alone against NumPy; and that objects need nothing from outside."""
+"""Operations that differ between instruction sets, each alone against NumPy; and objects that need nothing else."""
 
 import ctypes
 import struct
@@ -6,11 +6,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import llvmlite.binding as llvm
-import llvmlite.ir as ir
 import numpy as np
 import pytest
+from llvmlite import ir
 
-from foretell.engine import intrinsics
 from foretell.engine import intrinsics
 from foretell.engine import isa as instruction_sets
 from foretell.engine.emit import F16, F32, I8, I16, I32, I64, PTR, Fn, Value, vector
@@ -64,7 +63,7 @@ HARD_FLOATS = np.array(
 @each_isa
 def test_from_half_is_exact_for_every_half(instructions: str) -> None:
     halves = np.arange(65536, dtype=np.uint16).view(np.float16)
-    got = lanewise(instructions, lambda fn, h: intrinsics.from_half(fn, h), np.dtype(np.float32), (vector(F16), halves))
+    got = lanewise(instructions, intrinsics.from_half, np.dtype(np.float32), (vector(F16), halves))
     number = ~np.isnan(halves)
     assert (bits(got)[number] == bits(halves.astype(np.float32))[number]).all()
     assert np.isnan(got[~number]).all()
@@ -78,7 +77,7 @@ def test_to_half_rounds_to_even_and_stays_finite(instructions: str) -> None:
     random = np.random.default_rng(0).integers(0, 2**32, 100_000, np.uint32).view(np.float32)
     values = np.concatenate([*near, *(-each for each in near), random[~np.isnan(random)], HARD_FLOATS])
     values = np.ascontiguousarray(np.resize(values, -(-values.size // 16) * 16))
-    got = lanewise(instructions, lambda fn, v: intrinsics.to_half(fn, v), np.dtype(np.float16), (vector(F32), values))
+    got = lanewise(instructions, intrinsics.to_half, np.dtype(np.float16), (vector(F32), values))
     assert (bits(got) == bits(values.clip(-65504, 65504).astype(np.float16))).all()
 
 
@@ -86,7 +85,7 @@ def test_to_half_rounds_to_even_and_stays_finite(instructions: str) -> None:
 def test_to_half_of_nothing_is_finite(instructions: str) -> None:
     """Keys and values that are no numbers must not reach other sequences through pages used again."""
     values = np.full(16, np.nan, np.float32)
-    got = lanewise(instructions, lambda fn, v: intrinsics.to_half(fn, v), np.dtype(np.float16), (vector(F32), values))
+    got = lanewise(instructions, intrinsics.to_half, np.dtype(np.float16), (vector(F32), values))
     assert np.isfinite(got).all()
 
 
@@ -95,7 +94,7 @@ def test_exp(instructions: str) -> None:
     x = np.concatenate([np.linspace(-87.3, 88, 2**18, dtype=np.float32), np.linspace(-1, 1, 2**16, dtype=np.float32)])
     got = lanewise(instructions, exp, np.dtype(np.float32), (vector(F32), x))
     exact = np.exp(x.astype(np.float64))
-    # Cody and Waite's reduction and the polynomial cost 2 units in the last place (2^-23); twice that without fused multiply-add.
+    # The reduction and the polynomial cost 2 units in the last place (2^-23); twice that without fused multiply-add.
     assert np.max(np.abs(got - exact) / exact) < (2 if choose(instructions).fused else 4) * 2.0**-23
 
 
@@ -119,7 +118,7 @@ def test_silu(instructions: str) -> None:
 @each_isa
 def test_round_even(instructions: str) -> None:
     x = np.concatenate([np.arange(-512, 512) / 4, np.random.default_rng(1).normal(0, 1e5, 4096)]).astype(np.float32)
-    got = lanewise(instructions, lambda fn, v: fn.round_even(v), np.dtype(np.int32), (vector(F32), x))
+    got = lanewise(instructions, Fn.round_even, np.dtype(np.int32), (vector(F32), x))
     assert (got == np.rint(x)).all()
 
 
@@ -211,7 +210,7 @@ def test_portable_kernels_compile_for_other_processors(triple: str, features: st
 
 
 def test_an_unknown_instruction_set_is_refused() -> None:
-    with pytest.raises(UsageError, match="unknown instruction set 'sse9'; known: .*portable"):
+    with pytest.raises(UsageError, match=r"unknown instruction set 'sse9'; known: .*portable"):
         choose("sse9")
 
 

@@ -5,6 +5,7 @@ import multiprocessing
 import os
 import signal
 import time
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -158,6 +159,31 @@ def test_a_model_packs_the_same_in_memory_and_on_disk(zoo: Zoo, tmp_path: Path) 
         assert told[-1] == (len(data), len(data))
 
 
+def test_platforms_without_positioned_reads_map_the_file(
+    zoo: Zoo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with GGUF.open(zoo.path("qwen2")) as gguf:
+        read = write_pack(tmp_path / "a.pack", gguf, NOTHING)
+        monkeypatch.delattr(os, "preadv", raising=False)
+        mapped = open_pack(tmp_path / "a.pack", gguf, NOTHING)
+        assert mapped is not None
+        assert isinstance(mapped.data, np.memmap)
+        assert mapped.data.tobytes() == read.data.tobytes()
+        assert mapped.data.ctypes.data % 64 == 0
+
+
+def test_a_file_that_shrinks_while_it_is_read_is_no_pack(
+    zoo: Zoo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "a.pack"
+    with GGUF.open(zoo.path("qwen2")) as gguf:
+        write_pack(path, gguf, NOTHING)
+        good, size = path.read_bytes(), path.stat().st_size
+        path.write_bytes(good[:-1000])
+        monkeypatch.setattr(packing.os, "fstat", lambda _: os.stat_result((0,) * 6 + (size, 0, 0, 0)))
+        assert open_pack(path, gguf, NOTHING) is None
+
+
 def test_without_a_file_there_are_no_weights(zoo: Zoo, tmp_path: Path) -> None:
     with GGUF.open(zoo.path("qwen2")) as gguf:
         assert open_pack(tmp_path / "none.pack", gguf, NOTHING) is None
@@ -188,11 +214,20 @@ def damage(image: bytes, kind: str) -> bytes:
     raise AssertionError(kind)
 
 
-@pytest.mark.parametrize(
-    "kind",
-    ["empty", "another magic", "a header without end", "a header cut short", "another offset", "a tensor less", "cut by a byte",
-     "longer by a byte", "not JSON"],
-)  # fmt: skip
+DAMAGES = [
+    "empty",
+    "another magic",
+    "a header without end",
+    "a header cut short",
+    "another offset",
+    "a tensor less",
+    "cut by a byte",
+    "longer by a byte",
+    "not JSON",
+]
+
+
+@pytest.mark.parametrize("kind", DAMAGES)
 def test_a_damaged_pack_is_made_again(zoo: Zoo, tmp_path: Path, kind: str) -> None:
     path = tmp_path / "packed" / "x.pack"
     with GGUF.open(zoo.path("qwen2")) as gguf:
@@ -222,7 +257,7 @@ def test_a_full_disk_is_said_and_leaves_nothing(zoo: Zoo, tmp_path: Path, monkey
     monkeypatch.setattr(packing, "_reserve", full)
     with (
         GGUF.open(zoo.path("qwen2")) as gguf,
-        pytest.raises(ForetellError, match="cannot write .* No space left .* free space") as error,
+        pytest.raises(ForetellError, match=r"cannot write .* No space left .* free space") as error,
     ):
         write_pack(tmp_path / "x.pack", gguf, NOTHING)
     assert "\n" not in str(error.value)
@@ -245,7 +280,7 @@ def test_an_unwritable_cache_is_said(zoo: Zoo, tmp_path: Path) -> None:
     (tmp_path / "packed").write_text("in the way")
     with (
         GGUF.open(zoo.path("qwen2")) as gguf,
-        pytest.raises(ForetellError, match="cannot write the packed weights .* set FORETELL_CACHE"),
+        pytest.raises(ForetellError, match=r"cannot write the packed weights .* set FORETELL_CACHE"),
     ):
         write_pack(tmp_path / "packed" / "x.pack", gguf, NOTHING)
 
@@ -326,7 +361,7 @@ def test_plan_skips_and_aligns(zoo: Zoo) -> None:
         assert "token_embd.weight" not in tensors
         spans = sorted((each.offset, each.offset + each.n_bytes) for each in tensors.values())
         assert all(start % 64 == 0 for start, _ in spans)
-        assert all(end <= start for (_, end), (start, _) in zip(spans, spans[1:], strict=False))
+        assert all(end <= start for (_, end), (start, _) in pairwise(spans))
         assert spans[-1][1] <= total
 
 

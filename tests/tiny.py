@@ -1,10 +1,11 @@
-"""Tiny synthetic models that between them have every architecture and tensor format, and the truth about their scores.
+"""Tiny synthetic models that between them have every architecture and format, and the truth about their scores.
 
 The truth is what the engine's promise is measured against: each row in a pass of its own, in order, on one thread.
-`test_engine_invariance` first checks that the rewinding, which saves it from starting over for every path, does it no harm.
+`test_engine_invariance` first checks that the rewinding, which saves starting over for every path, does it no harm.
 """
 
 import os
+from itertools import takewhile
 from pathlib import Path
 
 import numpy as np
@@ -18,8 +19,8 @@ from synthetic import Shape, write
 ISAS = tuple(isa.ALL)[list(isa.ALL).index(isa.host().name) :]
 LOGITS = Want(logits=True)
 
-# Every format, architecture and way to combine formats: gate and up of one format (one kernel) or of two; a tied matrix, one with
-# more outputs than any tile, vocabularies that are no multiple of 16, inputs that are no multiple of 256.
+# Every format, architecture and way to combine formats: gate and up of one format (one kernel) or of two; tied matrices
+# and others; vocabularies that are no multiple of 16; inputs that are no multiple of 256.
 MODELS: dict[str, tuple[Shape, dict[str, str]]] = {
     "qwen2": (
         Shape("qwen2", width=256, heads=4, kv_heads=2, feed_forward=512, vocabulary=301, seed=1),
@@ -30,14 +31,14 @@ MODELS: dict[str, tuple[Shape, dict[str, str]]] = {
         {"": "Q4_0", "attn_k": "Q5_0", "attn_v": "Q5_1", "ffn_down": "Q4_1", "ffn_up": "Q5_0", "output": "Q8_0"},
     ),
     "qwen3": (
-        Shape("qwen3", width=64, heads=3, kv_heads=1, head_size=48, feed_forward=100, vocabulary=259, seed=3, tied=True),
+        Shape("qwen3", 2, 64, 3, 1, head_size=48, feed_forward=100, vocabulary=259, seed=3, tied=True),
         {"": "F16", "attn_v": "BF16", "ffn_gate": "F32", "ffn_up": "F32", "attn_output": "BF16", "token_embd": "F16"},
     ),
     "mixed": (
-        Shape("qwen3", layers=3, width=256, heads=2, kv_heads=2, head_size=128, feed_forward=256, vocabulary=320, seed=4, tied=True),
+        Shape("qwen3", 3, 256, 2, 2, head_size=128, feed_forward=256, vocabulary=320, seed=4, tied=True),
         {"": "Q5_K", "attn_q": "Q8_0", "attn_v": "F16", "ffn_gate": "Q4_1", "ffn_up": "Q4_1", "token_embd": "Q6_K"},
     ),
-}  # fmt: skip
+}
 
 
 def tokens(seed: int, count: int) -> list[int]:
@@ -58,7 +59,8 @@ class Truth:
         """The bytes of all logits after the last of these tokens."""
         key = tuple(path)
         if key not in self._known:
-            kept = len(os.path.commonprefix([path[:-1], self._held]))
+            pairs = zip(path[:-1], self._held, strict=False)
+            kept = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
             self._session.rewind(self._sequence, kept)
             del self._held[kept:]
             for token in path[kept:]:

@@ -55,7 +55,8 @@ class Scores:
     """Results for the w wanted rows, in their order.
 
     tokens: int32 [w], the chosen token. logprobs: float32 [w], its log-probability under the unmodified distribution
-    (only when `top` > 0, else empty). top_tokens: int32 [w, top]; top_logprobs: float32 [w, top], descending, ties by id.
+    (only when `top` > 0, else empty). top_tokens: int32 [w, top]; top_logprobs: float32 [w, top], descending, ties by
+    id.
     logits: float32 [w, vocabulary], or None.
     """
 
@@ -70,8 +71,9 @@ class Scores:
 class Session(Protocol):
     """Sequences of committed tokens, and passes over rows that extend them. Not for use by two threads at once.
 
-    Promise: a row's scores depend only on its own token and its ancestors (tokens and logical positions): not on what else
-    is in the pass, how a prompt was cut into passes, the number of threads, or what was guessed and rejected before.
+    Promise: a row's scores depend only on its own token and its ancestors (tokens and logical positions): not on what
+    else is in the pass, how a prompt was cut into passes, the number of threads, or what was guessed and rejected
+    before.
     """
 
     @property
@@ -105,8 +107,10 @@ class Session(Protocol):
         ...
 
     def commit(self, sequence: int, path: Sequence[int]) -> None:
-        """Keep these rows of the last step (a chain from ROOT, parent before child); the other rows stay usable for
-        other sequences' commits until the next step."""
+        """Keep these rows of the last step, a chain from ROOT, parent before child.
+
+        Rows of other sequences can still be committed until the next step.
+        """
         ...
 
     def rewind(self, sequence: int, length: int) -> None:

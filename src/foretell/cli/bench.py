@@ -2,13 +2,13 @@
 
 import contextlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from foretell.cli import options
+from foretell.cli import options, peers
 from foretell.cli.suite import suite
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ bench = typer.Typer(help="Measure the engine, or speed on a suite of prompts.", 
 bench.command("suite")(suite)
 
 _SHOWN = (1, 2, 4, 8, 16, 32, 64)  # row counts in the table; JSON has all
+_QUIET = 1.1  # times the best
 
 
 @bench.command()
@@ -31,8 +32,8 @@ def engine(
         str | None, typer.Option(help="avx512, avx2 or portable.", show_default="the best that the processor has")
     ] = None,
     threads: options.Threads = None,
-    peer: options.Peer = None,
-    peer_python: options.PeerPython = None,
+    peer: peers.Peer = None,
+    peer_python: peers.PeerPython = None,
     json_: options.Json = False,
 ) -> None:
     """Time passes over 1 to 64 rows and prompts, beside what this machine can do at best and beside a rival."""
@@ -45,7 +46,7 @@ def engine(
 
     sizes = _sizes(contexts)
     room = max(*sizes, lab.PROMPT_TOKENS) + max(lab.COUNTS)
-    python = options.peer_python(peer, peer_python)
+    python = peers.library_python(peer, peer_python)
     with contextlib.ExitStack() as stack:
         name, path, loaded = stack.enter_context(_opened(model, threads, room, isa))
         used, team = loaded.kernels.isa.name, loaded.team.threads
@@ -70,7 +71,14 @@ def print_table(figures: Mapping[str, Any]) -> None:
 
     peer = figures.get("peer")
     table = Table(box=None, header_style="bold", pad_edge=False)
-    for column in ("context", "rows", "ms", "best ms", "over bound", *(("peer ms", "best ms", "ratio") if peer else ())):
+    for column in (
+        "context",
+        "rows",
+        "ms",
+        "best ms",
+        "over bound",
+        *(("peer ms", "best ms", "ratio") if peer else ()),
+    ):
         table.add_column(column, justify="right", no_wrap=True)
     for context, its in figures["contexts"].items():
         for rows in map(str, _SHOWN):
@@ -80,15 +88,19 @@ def print_table(figures: Mapping[str, Any]) -> None:
                 theirs = peer["contexts"][context]["t_ms"][rows]
                 cells += [f"{theirs['median']:.1f}", f"{theirs['min']:.1f}", f"{its['over_peer'][rows]:.2f}"]
             table.add_row(*cells)
-    console = Console()
+    console = Console(highlight=False, soft_wrap=True)
     console.print(table)
     against = f", rival {peer['prompt_tokens_per_s']:.0f}" if peer else ""
     share = f"{figures['read_gb_s']:.1f} of {figures['bandwidth_gb_s']:.1f} GB/s ({figures['read_share']:.0%})"
-    console.print(f"prompts of 512 tokens: {figures['prompt_tokens_per_s']:.0f} tokens/s{against}", highlight=False)
-    console.print(f"products at one row read {share}; dot-product peak {figures['peak_gmac_s']:.0f} GMAC/s", highlight=False)
-    console.print(f"{figures['model']}, {figures['isa']}, {figures['threads']} threads, {figures['machine']}", highlight=False)
+    console.print(f"prompts of 512 tokens: {figures['prompt_tokens_per_s']:.0f} tokens/s{against}")
+    console.print(f"products at one row read {share}; dot-product peak {figures['peak_gmac_s']:.0f} GMAC/s")
+    console.print(f"{figures['model']}, {figures['isa']}, {figures['threads']} threads, {figures['machine']}")
     if peer:
-        console.print(f"rival: llama.cpp ({peer['version']}), {peer['system_info']}", highlight=False)
+        console.print(f"rival: llama.cpp ({peer['version']}), {peer['system_info']}")
+    if figures["noise"] > _QUIET:
+        console.print(
+            f"other programs disturbed this: a typical median is {figures['noise']:.2f} times the best; repeat it"
+        )
 
 
 def _sizes(contexts: str) -> list[int]:
@@ -103,7 +115,7 @@ def _sizes(contexts: str) -> list[int]:
 @contextlib.contextmanager
 def _opened(
     model: str | None, threads: int | None, context: int, isa: str | None
-) -> "Iterator[tuple[str, Path, NativeModel]]":
+) -> Iterator[tuple[str, Path, "NativeModel"]]:
     from foretell.cli.progress import bars
     from foretell.engine.native import NativeModel
     from foretell.errors import UsageError
@@ -132,7 +144,7 @@ def _opened(
 
 
 @contextlib.contextmanager
-def _rival(python: str, path: Path, threads: int, context: int, isa: str) -> "Iterator[LlamaCpp]":
+def _rival(python: str, path: Path, threads: int, context: int, isa: str) -> Iterator["LlamaCpp"]:
     from foretell.lab.peers.fairness import require
     from foretell.lab.peers.llama_cpp import LlamaCpp
 

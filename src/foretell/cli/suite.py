@@ -1,5 +1,6 @@
-"""`foretell bench suite`: speed per class of prompts, plain and with lookup, interleaved."""
+"""`foretell bench suite`: speed per class of prompts, plain, with lookup and of a rival, interleaved."""
 
+import contextlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -7,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from foretell.cli import options
+from foretell.cli import options, peers
 
 
 def suite(
@@ -21,26 +22,43 @@ def suite(
     limit: Annotated[int | None, typer.Option("--limit", min=1, help="Prompts per class.", show_default="all")] = None,
     threads: options.Threads = None,
     context: options.ContextSize = None,
+    peer: peers.Peer = None,
+    peer_server: peers.PeerServer = None,
+    peer_kinds: peers.PeerKinds = "plain,n-gram,draft",
+    peer_draft: peers.PeerDraft = None,
     json_: options.Json = False,
 ) -> None:
     """Run a suite of prompts and print a table per class, then one line of JSON."""
     from rich.console import Console
     from rich.progress import Progress
 
-    from foretell.lab.suite import Ours, read_suite, run_suite, summarise
+    from foretell.errors import UsageError
+    from foretell.lab.suite import Configuration, Ours, read_suite, run_suite, summarise
     from foretell.profile.machine import machine
     from foretell.runtime.settings import Settings
 
     Settings(max_tokens=max_tokens, temperature=temperature, seed=seed)
     prompts = read_suite(file, [each.strip() for each in classes.split(",") if each.strip()], limit)
-    with options.opened(model, threads, context) as loaded:
-        ours = [Ours(name, loaded, name == "lookup", temperature, seed) for name in ("plain", "lookup")]
-        for each in ours:
+    program = peers.server(peer, peer_server)
+    if program and temperature:
+        raise UsageError(f"temperature is {temperature}, but rivals are compared greedily: leave it out")
+    with contextlib.ExitStack() as stack:
+        loaded = stack.enter_context(options.opened(model, threads, context))
+        who: list[Configuration] = [
+            Ours(name, loaded, name == "lookup", temperature, seed) for name in ("plain", "lookup")
+        ]
+        facts = {"model": loaded.name, "machine": machine(), "suite": file.name, "max_tokens": max_tokens}
+        if program:
+            room = max(len(loaded.encode(prompt.text)) for prompt in prompts) + max_tokens
+            kinds = [each.strip() for each in peer_kinds.split(",") if each.strip()]
+            servers = peers.servers(stack, program, loaded, kinds, peer_draft, threads, room)
+            who += servers
+            facts["peer"] = {"name": peer, "version": servers[0].version, "system_info": servers[0].system_info}
+        for each in who:
             each.run("Hello", 4)  # the first answer of a process pays for what is set up once
         with Progress(console=Console(stderr=True)) as progress:
-            task = progress.add_task(f"{len(prompts)} prompts", total=len(prompts) * len(ours))
-            runs = list(run_suite(prompts, ours, max_tokens, seed, lambda _: progress.advance(task)))
-        facts = {"model": loaded.name, "machine": machine(), "suite": file.name, "max_tokens": max_tokens}
+            task = progress.add_task(f"{len(prompts)} prompts", total=len(prompts) * len(who))
+            runs = list(run_suite(prompts, who, max_tokens, seed, lambda _: progress.advance(task)))
     configurations = summarise(runs)
     if not json_:
         print_table(configurations)

@@ -15,6 +15,7 @@ from foretell.engine.dequantise import dequantise
 from foretell.engine.fuse import fuse
 from foretell.engine.hyper import Hyper, inverse_frequencies
 from foretell.engine.kernels import Kernels
+from foretell.engine.lower import Lowering
 from foretell.engine.pack import VERSION, Packed, Weights, open_pack, pack, write_pack
 from foretell.engine.program import Program
 from foretell.engine.session import NativeSession, rope_table
@@ -95,9 +96,8 @@ class NativeModel:
             return have
         rows = max(_room(rows), have.rows if have else 0)
         wanted = max(_room(wanted), have.wanted if have else 0)
-        self._program = Program(
-            self.graph, self.hyper, self.weights, self.kernels, self._rope, self.team.threads, rows, wanted
-        )
+        lowering = Lowering(self.graph, self.hyper, self.weights, self._rope, self.team.threads, rows, wanted)
+        self._program = Program(lowering, self.kernels)
         return self._program
 
     def embed(self, tokens: Sequence[int]) -> NDArray[np.float32]:

@@ -9,9 +9,9 @@ mistaken for a pack; what it leaves is removed by the next one. A lock makes a s
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
-import contextlib
 import mmap
 import os
 import shutil
@@ -20,6 +20,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import astuple, dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from filelock import FileLock
@@ -228,16 +229,16 @@ def open_pack(path: Path, gguf: GGUF, skip: frozenset[str]) -> Weights | None:
         with path.open("rb") as file:
             if file.read(len(head)) != head or os.fstat(file.fileno()).st_size != len(head) + total:
                 return None
-            data = _read(file.fileno(), len(head), total)
+            data = _read(file, len(head), total)
     except OSError:
         return None
     return Weights(tensors, data)
 
 
-def _read(handle: int, start: int, size: int) -> Bytes:
+def _read(file: BinaryIO, start: int, size: int) -> Bytes:
     """Bytes of a file in memory with huge pages where the system has them (docs/adr/0005-weights-in-huge-pages.md)."""
     if not hasattr(os, "preadv"):
-        return np.memmap(os.dup(handle), np.uint8, "r", offset=start, shape=(size,))
+        return np.memmap(file, np.uint8, "r", offset=start, shape=(size,))
     memory = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
     if hasattr(mmap, "MADV_HUGEPAGE"):
         with contextlib.suppress(OSError):  # a kernel built without them
@@ -247,7 +248,7 @@ def _read(handle: int, start: int, size: int) -> Bytes:
     def piece(at: int) -> None:
         end = min(at + _PIECE, size)
         while at < end:
-            got = os.preadv(handle, [view[at:end]], start + at)
+            got = os.preadv(file.fileno(), [view[at:end]], start + at)
             if not got:
                 raise OSError("the file became shorter")
             at += got

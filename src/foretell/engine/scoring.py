@@ -28,13 +28,13 @@ if TYPE_CHECKING:
 # The weights from the floor up must reach ceil(p * all), where all are 2^30 or more: TAIL_SLACK * (1 - p) * all is far
 # more than what rounding weights to integers and exponentials to float32 can do.
 TAIL_SLACK, LEAST_MISSING = 0.01, 1e-6
-_NO_FLOATS, _NO_TOKENS = np.zeros(0, np.float32), np.zeros((0, 0), np.int32)
 
 
 class Need(IntFlag):
     """What a pass asks of the operations on logits."""
 
-    TOKEN = 1  # always
+    ALWAYS = 0
+    TOKEN = 1  # in every pass that scores rows
     TOP = 2
     PENALTY = 4
     LARGEST = 8  # of the logits that the token is chosen from; already known when they are those that TOP looked at
@@ -44,7 +44,7 @@ class Need(IntFlag):
 
 @dataclass(frozen=True, slots=True)
 class ScoreOp:
-    """A kernel, whether its items are rows times spans or just rows, and what it is needed for."""
+    """A kernel; whether its items are rows times spans, or just rows; what it is needed for."""
 
     kernel: str
     by_span: bool
@@ -84,9 +84,11 @@ def needs(want: Want) -> Need:
 
 
 class Scorer:
-    """The record of the operations on the logits of at most `rows` rows, and the memory that they work in.
+    """The record of the operations on logits, and the memory that they work in.
 
-    logits: float32 [rows, stride], stride a multiple of 16 of which the first `vocabulary` are real.
+    logits: float32 [rows, stride], where a pass will write them; stride is a multiple of 16, the first `vocabulary` of
+    a row are real. One pass at a time: `prepare`, then the operations that it says are needed, in the order of `OPS`,
+    then `read`.
     """
 
     def __init__(self, logits: NDArray[np.float32], vocabulary: int, threads: int) -> None:
@@ -105,10 +107,8 @@ class Scorer:
         self._state = self._table(fields.STATE, rows, ROW_FIELDS, np.int64)
         self._history = self._table(fields.HISTORY, rows, PENALTY_WINDOW, np.int32)
         self._table(fields.SAVED, rows, PENALTY_WINDOW, np.float32)
-        self._want, self._need, self._top = Want(), Need(0), 0
-        self._make_room(16)
-        self._settle(self._want)
-        self._need = needs(self._want)
+        self._want: Want | None = None
+        self._need, self._top = Need.ALWAYS, 0
 
     def _set(self, first: int, *values: int) -> None:
         self.record[first : first + len(values)] = values
@@ -126,12 +126,10 @@ class Scorer:
         """Room for the likeliest tokens of each row."""
         if top <= self._top:
             return
-        self._top, rows = top, len(self._logits)
-        self._top_ids, self._top_logits = i64(rows * top).view(np.int32), i64(rows * top).view(np.float32)
-        self._top_ids, self._top_logits = (
-            a[: rows * top].reshape(rows, top) for a in (self._top_ids, self._top_logits)
-        )
-        self._set(fields.TOP_IDS, self._top_ids.ctypes.data, self._top_logits.ctypes.data, top)
+        self._top, rows = max(top, 2 * self._top, 16), len(self._logits)
+        self._top_ids = self._table(fields.TOP_IDS, rows, self._top, np.int32)
+        self._top_logits = self._table(fields.TOP_LOGITS, rows, self._top, np.float32)
+        self._set(fields.TOP_STRIDE, self._top)
 
     def prepare(self, want: Want, histories: Items[Items[int]], positions: Items[int]) -> Need:
         """Set the coming pass's numbers. Of each row: the tokens before the one that is drawn, and how many these are.
@@ -177,7 +175,8 @@ class Scorer:
         tokens: NDArray[np.int32] = self._tokens[:count, 0].copy()
         logits = self._logits[:count].copy() if want.logits else None
         if not want.top:
-            return Scores(tokens, _NO_FLOATS, _NO_TOKENS, np.zeros((count, 0), np.float32), logits)
+            none = np.zeros((count, 0), np.float32)
+            return Scores(tokens, np.zeros(0, np.float32), none.astype(np.int32), none, logits)
         top = min(want.top, self._vocabulary)
         likeliest = self._top_logits[:count, :top].astype(np.float64)
         totals = self._state[:count, fields.R_TOTAL].view(np.float64)

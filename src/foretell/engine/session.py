@@ -17,7 +17,9 @@ from foretell.engine.team import i64
 from foretell.errors import ForetellError
 
 if TYPE_CHECKING:
+    from foretell.engine.lower import Frame
     from foretell.engine.native import NativeModel
+    from foretell.engine.program import Program
 
 
 class NativeSession:
@@ -100,7 +102,7 @@ class NativeSession:
         self._pass = now
         return program.scorer.read(len(now.wanted), want)
 
-    def _attention_items(self, now: _Pass, program: object) -> bool:
+    def _attention_items(self, now: _Pass, program: Program) -> bool:
         """Work items for attention; True when spans are items of their own and results have to be merged."""
         h = self._model.hyper
         tiles = [
@@ -132,7 +134,7 @@ class NativeSession:
         self._side_slots[: len(now.side_slots)] = now.side_slots
         side = self._cache.side_pages(now.side_count)
         now.items = len(records)
-        program.set_attention(  # type: ignore[attr-defined]
+        program.set_attention(
             int(self._items.ctypes.data), side, int(self._side_slots.ctypes.data), int(self._partials.ctypes.data), most
         )
         return split
@@ -245,7 +247,7 @@ class _Pass:
                 out.append((place, place + 1, sequence))
         return out
 
-    def fill(self, frame: object, cache: Cache, sequences: dict[int, Sequence]) -> None:
+    def fill(self, frame: Frame, cache: Cache, sequences: dict[int, Sequence]) -> None:
         """Write the frame of the pass: positions, where keys go, what each row sees."""
         for first, end, sequence in self.runs():
             sequences[sequence].reserve(cache, max(self.positions[first:end]) + 1)
@@ -261,9 +263,9 @@ class _Pass:
                 key_at.append(sequences[self.given.sequences[row]].pages[position // PAGE].address)
                 slots.append(position % PAGE)
         n = self.count
-        frame.positions[:n], frame.key_at[:n], frame.slots[:n] = self.positions, key_at, slots  # type: ignore[attr-defined]
-        frame.row_table[:n] = self._table  # type: ignore[attr-defined]
-        frame.wanted[: len(self.wanted)] = self.wanted  # type: ignore[attr-defined]
+        frame.positions[:n], frame.key_at[:n], frame.slots[:n] = self.positions, key_at, slots
+        frame.row_table[:n] = self._table
+        frame.wanted[: len(self.wanted)] = self.wanted
 
     def history(self, place: int, held: list[int], window: int) -> list[int]:
         """The last `window` tokens that end with the row at a place: committed ones, then ancestors, then its own."""

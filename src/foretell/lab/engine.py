@@ -1,7 +1,8 @@
 """What passes cost, ours and a rival's, taken in turns.
 
-A round times every row count once, in shuffled order; beside each of our passes stand one reading of all packed weights
-and one run of the dot-product peak, and the rival's pass over the same tokens. Whatever disturbs the machine disturbs all.
+A round times every row count once, in shuffled order; beside each of our passes stand one reading of all packed
+weights, one run of the dot-product peak and the rival's pass over the same tokens, so that what disturbs the machine
+disturbs all of them.
 """
 
 import random
@@ -98,7 +99,11 @@ class Theirs:
 
 @dataclass(slots=True)
 class Measured:
-    """Everything that was timed. ours, theirs: context → row count → seconds; prompts: seconds; rates as `Probe` gives them."""
+    """Everything that was timed.
+
+    ours, theirs: context → row count → seconds. prompts, their_prompts, sampled: seconds. bandwidth, products, peak:
+    rates as `Probe` gives them.
+    """
 
     contexts: Sequence[int]
     ours: dict[int, Times] = field(default_factory=dict)
@@ -209,8 +214,10 @@ def _turns(theirs: Theirs | None, chance: random.Random) -> list[bool]:
 def report(measured: Measured, probe: Probe) -> dict[str, Any]:
     """The figures by their stable names; `peer` is left for the caller to complete.
 
-    over_bound: T(n) / max(T(1), n * row_gmac / P), from medians. over_peer: our median / the rival's.
+    over_bound: T(n) / max(T(1), n * row_gmac / P), from medians. over_peer: our median / the rival's. noise: what a
+    typical median of our passes is above the best; near 1 on a quiet machine.
     """
+    noise = [median(values) / min(values) for times in measured.ours.values() for values in times.values()]
     peak = median(measured.peak)
     contexts: dict[str, dict[str, Any]] = {}
     for context, times in measured.ours.items():
@@ -234,6 +241,7 @@ def report(measured: Measured, probe: Probe) -> dict[str, Any]:
         "matrix_bytes": probe.matrix_bytes,
         "reading": probe.reading,
         "sampled_t_ms": _t_ms({SAMPLED_COUNT: measured.sampled}),
+        "noise": round(median(noise), 4),
     }
 
 

@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from foretell.backend.protocol import Rows, Want
 from foretell.engine.jit import Library
 from foretell.engine.kernels import probe
-from foretell.engine.kernels.driver import O_CHUNK, O_FN, O_ITEMS, O_RECORD, OP_FIELDS, OPS, PLANNED, STAGE_FIELDS
+from foretell.engine.kernels.driver import O_CHUNK, O_FN, O_ITEMS, O_RECORD, OP_FIELDS, OPS, PLANNED
 from foretell.engine.native import NativeModel
-from foretell.engine.program import CHUNK_BYTES
+from foretell.engine.lower import CHUNK_BYTES
 from foretell.engine.session import NativeSession
 from foretell.engine.team import i64, stage_table
 
@@ -28,8 +28,8 @@ _PEAK_ITEMS: Final = 32  # a thread: a few milliseconds
 class Probe:
     """Measures what a loaded model's passes could be at best.
 
-    matrix_bytes: what a pass over one row reads. row_gmac: multiply-adds (10^9) of its matrix products. reading: the way
-    of reading that was fastest when this was made, `read_<plain or ahead>_<streams>`.
+    matrix_bytes: what a pass over one row reads. row_gmac: multiply-adds (10^9) of its matrix products. reading: the
+    way of reading that was fastest when this was made, `read_<plain or ahead>_<streams>`.
     """
 
     def __init__(self, model: NativeModel) -> None:

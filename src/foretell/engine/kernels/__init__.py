@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 
 from foretell.engine.isa import ISA
@@ -23,7 +24,8 @@ class Kernels:
         for name in sorted(set(formats)):
             layout = LAYOUTS[name]
             exports = product.exports(layout)
-            library = Library(f"product_{name}", exports, isa, lambda m, i, la=layout: product.build(m, i, la), cache_dir)  # type: ignore[misc]
+            build = partial(product.build, layout=layout)
+            library = Library(f"product_{name}", exports, isa, build, cache_dir)
             self._add(library, exports)
 
     def _add(self, library: Library, exports: tuple[str, ...]) -> None:

@@ -264,7 +264,7 @@ def _span(fn: Fn, job: _Job, page: Pointer, span: Value, first_row: Value, rows:
     panels, call = fn.module.globals["panels"], fn.b.call
     values = job.values_of(page, head)
     with fn.range(0, present, 16) as p:
-        # Values are read in strides later: ask now for as many of them as this step reads of keys, and for the next keys.
+        # Values are read in strides later: ask now for as many of them as this step reads of keys; and for more keys.
         with fn.range(0, job.size * 32, 64) as line:
             fn.prefetch(values.at(p * job.size * 2 + line), 2)
             fn.prefetch(keys.at((p + 16) * job.size * 2 + line), 3)

@@ -1,8 +1,8 @@
 """What the machine can do at best, measured with the thread team that runs passes.
 
-`read_*` do nothing but read: B, the bandwidth that products are measured against. A piece is cut into a few streams that
-are read side by side; which number of streams, and whether asking ahead helps, differs between machines, so there are
-several. `peak` does nothing but the products' dot operation on registers: P.
+`read_*` do nothing but read: B, the bandwidth that products are measured against. A piece is cut into a few streams
+that are read side by side; which number of streams is best, and whether asking ahead helps, differs between machines,
+so there are several. `peak` does nothing but the products' dot operation on registers: P.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def multiply_adds(isa: ISA) -> int:
 
 
 def _shape(isa: ISA) -> tuple[int, int]:
-    """Independent sums, and weight vectors that each is given a turn: enough to hide latency, few enough for registers."""
+    """Independent sums, and weight vectors that each is given a turn: these hide latency and fit the registers."""
     return (16, 2) if isa.name == "avx512" else (2, 8)
 
 

@@ -112,7 +112,8 @@ def _tail(fn: Fn, job: Job, row: Value, largest: Value) -> Value:
     known = fn.var(fn.const(FLOATS, 0.0))
     with fn.range(0, job.spans) as span:
         known.set(known.get() + exp(fn, job.part(row, span).load(FLOATS, P_LANES) - largest.splat()))
-    return largest + (log(fn, known.get().fold(lambda a, b: a + b)) + job.record.load(F32, 8 * TAIL))
+    share = log(fn, known.get().fold(lambda a, b: a + b)) + job.record.load(F32, 8 * TAIL)
+    return largest + fn.minimum(share, fn.const(F32, 0.0))
 
 
 def _limit(fn: Fn, entry: Pointer) -> Value:

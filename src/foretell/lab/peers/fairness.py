@@ -24,6 +24,6 @@ def require(have: Mapping[str, int], isa: str, who: str) -> None:
     missing = [name for name in NEEDED[isa] if not have.get(name)]
     if missing:
         raise ForetellError(
-            f"{who} was compiled without {', '.join(missing)}, which our engine uses here: a comparison would not be fair. "
+            f"{who} was compiled without {', '.join(missing)}, which our engine uses here: that would not be fair. "
             "Compile it for this machine as docs/benchmarks.md says, or compare with a narrower --isa"
         )

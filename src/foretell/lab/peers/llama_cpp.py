@@ -61,7 +61,9 @@ class LlamaCpp:
         except OSError as error:
             self._log.close()
             self._folder.cleanup()
-            raise ForetellError(f"cannot run {python}: {error.strerror}; give a Python that has llama-cpp-python") from error
+            raise ForetellError(
+                f"cannot run {python}: {error.strerror}; give a Python that has llama-cpp-python"
+            ) from error
         scores = Path(self._folder.name, "scores")
         rows = min(rows, context)
         try:

@@ -85,6 +85,7 @@ class Model:
 
 
 def answer(model: Model | None, command: dict[str, Any]) -> tuple[Model | None, dict[str, Any]]:
+    """Run one command; the model from then on, and the answer."""
     operation = command.pop("op")
     if operation == "load":
         model = Model(**command)
@@ -102,6 +103,7 @@ def answer(model: Model | None, command: dict[str, Any]) -> tuple[Model | None, 
 
 
 def main() -> None:
+    """Answer commands until there are no more."""
     # llama.cpp may print to stdout: keep the real one for answers and send everything else to stderr.
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
