@@ -64,6 +64,8 @@ def _work(module: ir.Module, isa: ISA) -> None:
             # Beyond: the pass is over and a later one may have begun; the next `_take` finds nothing for this epoch.
             done = _atomic_load(fn, stage.at(8 * DONE))
             leave_if(done >= all_done)
+            quitting = _atomic_load(fn, team.at(8 * QUIT)).ne(0)
+            leave_if(Value(fn, fn.b.and_(quitting.raw, thread.ne(0).raw)))
             _pause(fn)
     fn.finish()
 
