@@ -3,6 +3,8 @@
 | variable | meaning | default |
 | --- | --- | --- |
 | FORETELL_CACHE | folder for models, packed weights and compiled code | the user's cache folder |
+| FORETELL_PEER_PYTHON | Python of `foretell bench engine --peer` that has the rival's library | this one |
+| FORETELL_PEER_SERVER | server program of `foretell bench suite --peer` | llama-server on the PATH |
 
 The libraries underneath keep theirs: HF_ENDPOINT, HF_TOKEN and HF_HUB_OFFLINE say how the Hugging Face hub is reached,
 pip's own variables and configuration say where packages come from.
@@ -10,8 +12,12 @@ pip's own variables and configuration say where packages come from.
 
 import os
 from pathlib import Path
+from typing import Final
 
 import platformdirs
+
+PEER_PYTHON: Final = "FORETELL_PEER_PYTHON"
+PEER_SERVER: Final = "FORETELL_PEER_SERVER"
 
 
 def cache_dir() -> Path:

@@ -12,13 +12,12 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from foretell.errors import UsageError
+from foretell.flags import PEER_PYTHON, PEER_SERVER
 
 if TYPE_CHECKING:
     from foretell.api import Model
     from foretell.lab.peers.llama_server import LlamaServer
 
-PYTHON_VARIABLE: Final = "FORETELL_PEER_PYTHON"
-SERVER_VARIABLE: Final = "FORETELL_PEER_SERVER"
 KNOWN: Final = ("llama.cpp",)
 
 Peer = Annotated[str | None, typer.Option("--peer", help="A rival to take turns with: llama.cpp.", show_default="none")]
@@ -26,7 +25,7 @@ PeerPython = Annotated[
     Path | None,
     typer.Option(
         "--peer-python",
-        envvar=PYTHON_VARIABLE,
+        envvar=PEER_PYTHON,
         help="Python that has the rival's library, compiled for this machine.",
         show_default="this one",
     ),
@@ -35,7 +34,7 @@ PeerServer = Annotated[
     Path | None,
     typer.Option(
         "--peer-server",
-        envvar=SERVER_VARIABLE,
+        envvar=PEER_SERVER,
         help="The rival's server, compiled for this machine.",
         show_default="llama-server on the PATH",
     ),
@@ -57,7 +56,7 @@ def library_python(peer: str | None, python: Path | None) -> str | None:
         return _runnable(python, "--peer-python")
     if importlib.util.find_spec("llama_cpp") is None:
         raise UsageError(
-            f"this Python has no llama-cpp-python: name one that has it with --peer-python or {PYTHON_VARIABLE}; "
+            f"this Python has no llama-cpp-python: name one that has it with --peer-python or {PEER_PYTHON}; "
             "docs/benchmarks.md says how to compile it"
         )
     return sys.executable
@@ -72,7 +71,7 @@ def server(peer: str | None, path: Path | None) -> str | None:
     found = shutil.which("llama-server")
     if found is None:
         raise UsageError(
-            f"there is no llama-server on the PATH: name one with --peer-server or {SERVER_VARIABLE}; "
+            f"there is no llama-server on the PATH: name one with --peer-server or {PEER_SERVER}; "
             "docs/benchmarks.md says how to compile it"
         )
     return found

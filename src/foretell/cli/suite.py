@@ -59,7 +59,8 @@ def suite(
         with Progress(console=Console(stderr=True)) as progress:
             task = progress.add_task(f"{len(prompts)} prompts", total=len(prompts) * len(who))
             runs = list(run_suite(prompts, who, max_tokens, seed, lambda _: progress.advance(task)))
-    configurations = summarise(runs)
+    figures = summarise(runs)
+    configurations = {each.name: figures[each.name] for each in who}
     if not json_:
         print_table(configurations)
     typer.echo(json.dumps({**facts, "temperature": temperature, "seed": seed, "configurations": configurations}))
@@ -72,8 +73,8 @@ def print_table(configurations: Mapping[str, Mapping[str, Mapping[str, Any]]]) -
 
     from foretell.cli.render import number
 
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    for column in ("class", "who", "tokens", "tokens/s", "ratio", "first s", "whole s", "per round", "kept", "differ"):
+    table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 1, 0, 0))  # fits 80 columns
+    for column in ("class", "who", "tokens", "tok/s", "ratio", "1st s", "all s", "/round", "kept", "diff"):
         table.add_column(column, justify="left" if column in {"class", "who"} else "right", no_wrap=True)
     first = next(iter(configurations.values()))
     for klass in first:

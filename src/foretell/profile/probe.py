@@ -16,8 +16,8 @@ from foretell.backend.protocol import Rows, Want
 from foretell.engine.jit import Library
 from foretell.engine.kernels import probe
 from foretell.engine.kernels.driver import O_CHUNK, O_FN, O_ITEMS, O_RECORD, OP_FIELDS, OPS, PLANNED
-from foretell.engine.native import NativeModel
 from foretell.engine.lower import CHUNK_BYTES
+from foretell.engine.native import NativeModel
 from foretell.engine.session import NativeSession
 from foretell.engine.team import i64, stage_table
 
