@@ -129,37 +129,42 @@ def test_a_second_interrupt_does_no_harm(zoo: Zoo) -> None:
     assert scores.logits[0].tobytes() == zoo.truth("qwen2", "portable").of([*PROMPT, 5])
 
 
-@pytest.mark.parametrize("begun", [False, True])
-def test_an_interrupt_while_a_thread_starts(zoo: Zoo, monkeypatch: pytest.MonkeyPatch, begun: bool) -> None:
-    session = zoo.load("qwen2").session()
+@pytest.mark.parametrize("calls", [0, 1, 5])
+@pytest.mark.parametrize("threads", [1, 2])
+def test_an_interrupt_between_native_calls(zoo: Zoo, monkeypatch: pytest.MonkeyPatch, calls: int, threads: int) -> None:
+    model = zoo.load("qwen2", threads=threads)
+    session = model.session()
     sequence = committed(session, PROMPT)
-    start = threading.Thread.start
+    shared, count = model.team._shared, 0
+    go_on = shared.continue_pass
 
-    def interrupted(thread: threading.Thread) -> None:
-        if begun:
-            start(thread)
-        raise KeyboardInterrupt
+    def interrupted(*args: int) -> None:
+        nonlocal count
+        count += 1
+        if count == calls + 1:
+            raise KeyboardInterrupt
+        go_on(*args)
 
     with monkeypatch.context() as patch:
-        patch.setattr(teams, "DIRECT_S", 0.0)
-        patch.setattr(threading.Thread, "start", interrupted)
+        patch.setattr(teams, "ROW_CHUNKS", 1)
+        patch.setattr(teams, "LEAST_CHUNKS", 1)
+        patch.setattr(shared, "continue_pass", interrupted)
         with pytest.raises(KeyboardInterrupt):
             session.step(Rows.chain([5], sequence), Want())
+    assert session.length(sequence) == len(PROMPT)
     scores = session.step(Rows.chain([5], sequence), LOGITS)
     assert scores.logits is not None
     assert scores.logits[0].tobytes() == zoo.truth("qwen2").of([*PROMPT, 5])
 
 
-def test_short_passes_run_where_they_are_asked_for(zoo: Zoo, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_pass_in_many_native_calls_gives_the_same(zoo: Zoo, monkeypatch: pytest.MonkeyPatch) -> None:
     session = zoo.load("qwen2").session()
-    sequence = session.open()
-    session.step(Rows.chain([1, 2], sequence), Want())  # now its time is known
-
-    def refuse(thread: threading.Thread) -> None:
-        raise AssertionError
-
-    monkeypatch.setattr(threading.Thread, "start", refuse)
-    session.step(Rows.chain([1, 2], sequence), Want())
+    sequence = committed(session, PROMPT)
+    monkeypatch.setattr(teams, "ROW_CHUNKS", 1)
+    monkeypatch.setattr(teams, "LEAST_CHUNKS", 1)
+    scores = session.step(Rows.chain([5], sequence), LOGITS)
+    assert scores.logits is not None
+    assert scores.logits[0].tobytes() == zoo.truth("qwen2").of([*PROMPT, 5])
 
 
 def test_waiting_takes_no_processor_time(own_model: NativeModel) -> None:

@@ -1,4 +1,4 @@
-"""The thread team: made once, one native call per pass.
+"""The thread team: made once, a native call or a few per pass.
 
 Thread 0 is the caller. The others wait in native code for a bounded time and then park on a Python semaphore, so an
 idle program uses no processor. A parked thread is woken at the next pass, and a pass never waits for a thread that
@@ -9,19 +9,19 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-import math
 import os
 import threading
 import weakref
-from time import perf_counter
 
 import numpy as np
 from numpy.typing import NDArray
 
 from foretell.engine.kernels import Kernels
 from foretell.engine.kernels.driver import (
+    BEGUN,
     CANCEL,
     EPOCH,
+    FINISHED,
     OP_COUNT,
     OP_FIELDS,
     OPS,
@@ -36,10 +36,8 @@ from foretell.errors import ForetellError, UsageError
 
 # Turns of waiting before a thread parks: about 2 ms, longer than the time between the passes of a busy loop.
 SPINS = 40_000
-# Native code cannot be interrupted. A pass expected to take longer than this runs on a helper thread while the caller
-# waits where signals are handled; starting that thread costs about 0.1 ms, too much for the short passes.
-DIRECT_S = 0.05
-_POLL_S = 0.1  # some platforms handle signals only between waits
+# Python handles signals between native calls, so a call ends after some chunks of work: fewer where they are long.
+ROW_CHUNKS, LEAST_CHUNKS, ALL_CHUNKS = 4096, 16, 2**62
 
 
 def i64(size: int) -> NDArray[np.int64]:
@@ -61,7 +59,8 @@ class _Shared:
         self.closing = False
         # Every table of stages that was ever run: a thread that was put aside may still look into one.
         self.tables: dict[int, NDArray[np.int64]] = {}
-        self.run_pass = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64)(kernels["run_pass"])
+        kind = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64)
+        self.run_pass, self.continue_pass = kind(kernels["run_pass"]), kind(kernels["continue_pass"])
         self.await_pass = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64, ctypes.c_void_p)(
             kernels["await_pass"]
         )
@@ -80,32 +79,6 @@ class _Shared:
         self.record[QUIT] = 1
         for semaphore in self.wake:
             semaphore.release()
-
-
-class _Apart:
-    """Thread 0's part of one pass on a thread of its own."""
-
-    def __init__(self, shared: _Shared) -> None:
-        self._shared, self._epoch = shared, shared.epoch
-        self._begun, self.finished = threading.Lock(), threading.Event()
-
-    def start(self) -> None:
-        """Begin."""
-        threading.Thread(target=self._work, name="foretell-0", daemon=True).start()
-
-    def _work(self) -> None:
-        if self._begun.acquire(blocking=False):
-            self._shared.run_pass(self._shared.record.ctypes.data, self._epoch)
-            self.finished.set()
-
-    def cancel(self) -> None:
-        """Skip the work that is left, and return when no thread is in it any more."""
-        self._shared.record[CANCEL] = 1
-        if self._begun.acquire(blocking=False):
-            self.finished.set()  # it never began, and now it cannot
-        while not self.finished.is_set():
-            with contextlib.suppress(KeyboardInterrupt):  # a second Ctrl-C; the first is on its way up already
-                self.finished.wait(_POLL_S)
 
 
 def choose_threads(threads: int | None) -> int:
@@ -127,8 +100,6 @@ class Team:
         self.threads = choose_threads(threads)
         self._shared = _Shared(kernels, self.threads)
         self._process = os.getpid()
-        self._took_s: dict[tuple[int, int], float] = {}  # the last pass of a number of stages and about so many rows
-        self._apart: _Apart | None = None
         self._workers = [
             threading.Thread(target=self._shared.worker, args=(n,), name=f"foretell-{n}", daemon=True)
             for n in range(1, self.threads)
@@ -147,10 +118,8 @@ class Team:
     def run(self, stages: NDArray[np.int64], count: int, rows: int) -> None:
         """Run `count` stages. Raises KeyboardInterrupt when interrupted; what was computed is then to be discarded."""
         self.check()
+        self._drain()  # a pass left behind by a second Ctrl-C amid the handling of the first
         shared = self._shared
-        if self._apart is not None:  # left behind by a second Ctrl-C amid the handling of the first
-            self._apart.cancel()
-            self._apart = None
         record, address = shared.record, stages.ctypes.data
         shared.tables.setdefault(address, stages)
         record[CANCEL] = 0
@@ -160,27 +129,23 @@ class Team:
             if shared.parked[number]:
                 shared.parked[number] = False
                 shared.wake[number].release()
-        size = count, rows.bit_length()
-        began = perf_counter()
-        if self._took_s.get(size, math.inf) < DIRECT_S:
-            shared.run_pass(record.ctypes.data, shared.epoch)
-        else:
-            self._run_apart()
-        self._took_s[size] = perf_counter() - began
-
-    def _run_apart(self) -> None:
-        """Thread 0's part on a helper thread while the caller waits where signals are handled."""
-        self._apart = helper = _Apart(self._shared)
+        limit = max(LEAST_CHUNKS, ROW_CHUNKS // rows)
         try:
-            helper.start()
-            while not helper.finished.wait(_POLL_S):
-                pass
+            shared.run_pass(record.ctypes.data, shared.epoch, limit)
+            while record[FINISHED] != shared.epoch:
+                shared.continue_pass(record.ctypes.data, shared.epoch, limit)
         except BaseException:
-            helper.cancel()
+            record[CANCEL] = 1
+            self._drain()
             raise
-        finally:
-            if helper.finished.is_set():
-                self._apart = None
+
+    def _drain(self) -> None:
+        """Skip the work that is left of a pass that has begun, and return when no thread is in it any more."""
+        shared, record = self._shared, self._shared.record
+        while record[FINISHED] != record[BEGUN]:
+            with contextlib.suppress(KeyboardInterrupt):  # a second Ctrl-C; the first is on its way up already
+                record[CANCEL] = 1
+                shared.continue_pass(record.ctypes.data, int(record[BEGUN]), ALL_CHUNKS)
 
     def close(self) -> None:
         """Stop the threads."""

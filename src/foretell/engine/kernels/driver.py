@@ -12,10 +12,10 @@ from llvmlite import ir
 from foretell.engine.emit import I64, PTR, VOID, Fn, Pointer, Value, constant
 from foretell.engine.isa import ISA
 
-EXPORTS = ("run_pass", "await_pass")
+EXPORTS = ("run_pass", "continue_pass", "await_pass")
 
 # The team's shared record, 8-byte fields on cache lines of their own where threads write: see `foretell.engine.team`.
-EPOCH, CANCEL, STAGES, STAGE_COUNT, QUIT = 0, 8, 16, 17, 24
+EPOCH, CANCEL, STAGES, STAGE_COUNT, BEGUN, FINISHED, QUIT = 0, 8, 16, 17, 18, 19, 24
 TEAM_FIELDS = 32
 # A stage, 24 fields: its counters stand on lines of their own.
 NEXT, DONE, CHUNKS, OPS, OP_COUNT, PLANNED = 0, 8, 16, 17, 18, 19
@@ -26,7 +26,7 @@ OP_FIELDS = 8
 
 
 def build(module: ir.Module, isa: ISA) -> None:
-    """`run_pass(team, thread)` for thread 0, `await_pass(team, thread, last_epoch, spins, seen)` for the others."""
+    """`run_pass` and `continue_pass` for thread 0, `await_pass` for the others."""
     _work(module, isa)
     _run(module, isa)
     _await(module, isa)
@@ -46,19 +46,25 @@ def _pause(fn: Fn) -> None:
 
 
 def _work(module: ir.Module, isa: ISA) -> None:
-    fn = Fn(module, isa, "work", [PTR, I64, I64])
+    """Walk the stages of a pass until they are done or `limit` chunks are. Thread 0 notes that it got to the end."""
+    fn = Fn(module, isa, "work", [PTR, I64, I64, I64])
     fn.raw.linkage = "internal"
-    team, thread, epoch = fn.args
+    team, thread, epoch, limit = fn.args
     stages, count = team.load_pointer(8 * STAGES), team.load(I64, 8 * STAGE_COUNT)
     tag = epoch << 32
-    with fn.range(0, count) as s:
-        stage = stages.at(s * (8 * STAGE_FIELDS))
+    number, left = fn.var(fn.const(I64, 0)), fn.var(limit)
+    with fn.loop_while() as leave_pass_if:
+        leave_pass_if(number.get() >= count)
+        stage = stages.at(number.get() * (8 * STAGE_FIELDS))
         chunks = _atomic_load(fn, stage.at(8 * CHUNKS))
         with fn.loop_while() as leave_if:
+            leave_if(left.get() <= 0)
             mine = _take(fn, stage, tag, chunks)
             leave_if(mine < 0)
             _do_chunk(fn, team, stage, mine, thread)
             fn.b.atomic_rmw("add", fn.b.bitcast(stage.at(8 * DONE).raw, I64.as_pointer()), constant(I64, 1), "acq_rel")
+            left.set(left.get() - 1)
+        leave_pass_if(left.get() <= 0)
         all_done = tag + chunks
         with fn.loop_while() as leave_if:
             # Beyond: the pass is over and a later one may have begun; the next `_take` finds nothing for this epoch.
@@ -67,6 +73,9 @@ def _work(module: ir.Module, isa: ISA) -> None:
             quitting = _atomic_load(fn, team.at(8 * QUIT)).ne(0)
             leave_if(Value(fn, fn.b.and_(quitting.raw, thread.ne(0).raw)))
             _pause(fn)
+        number.set(number.get() + 1)
+    with fn.when(Value(fn, fn.b.and_((number.get() >= count).raw, thread.eq(0).raw))):
+        _atomic_store(fn, team.at(8 * FINISHED), epoch)
     fn.finish()
 
 
@@ -101,9 +110,17 @@ def _do_chunk(fn: Fn, team: Pointer, stage: Pointer, chunk: Value, thread: Value
 
 
 def _run(module: ir.Module, isa: ISA) -> None:
-    """Reset the stages' counters, announce the pass, take part in it. The epoch is the caller's pass number."""
-    fn = Fn(module, isa, "run_pass", [PTR, I64])
-    team, epoch = fn.args
+    """Reset the stages' counters, announce the pass, take part in it. The epoch is the caller's pass number.
+
+    Both return early after `limit` chunks, so that the caller can handle signals, and leave FINISHED alone then.
+    """
+    fn = Fn(module, isa, "continue_pass", [PTR, I64, I64])
+    team, epoch, limit = fn.args
+    fn.b.call(module.globals["work"], [team.raw, ir.Constant(I64, 0), epoch.raw, limit.raw])
+    fn.finish()
+    fn = Fn(module, isa, "run_pass", [PTR, I64, I64])
+    team, epoch, limit = fn.args
+    _atomic_store(fn, team.at(8 * BEGUN), epoch)
     stages, count = team.load_pointer(8 * STAGES), team.load(I64, 8 * STAGE_COUNT)
     with fn.range(0, count) as s:
         # In this order: a thread still walking an earlier pass sees either the old count of chunks or a counter
@@ -114,7 +131,7 @@ def _run(module: ir.Module, isa: ISA) -> None:
         _atomic_store(fn, stage.at(8 * DONE), epoch << 32)
         _atomic_store(fn, stage.at(8 * NEXT), epoch << 32)
     _atomic_store(fn, team.at(8 * EPOCH), epoch)
-    fn.b.call(module.globals["work"], [team.raw, ir.Constant(I64, 0), epoch.raw])
+    fn.b.call(module.globals["work"], [team.raw, ir.Constant(I64, 0), epoch.raw, limit.raw])
     fn.finish()
 
 
@@ -128,7 +145,7 @@ def _await(module: ir.Module, isa: ISA) -> None:
         fresh = epoch.ne(seen.load(I64))
         with fn.when(fresh):
             seen.store(epoch)
-            fn.b.call(module.globals["work"], [team.raw, thread.raw, epoch.raw])
+            fn.b.call(module.globals["work"], [team.raw, thread.raw, epoch.raw, ir.Constant(I64, 2**62)])
             idle.set(fn.const(I64, 0))
         _pause(fn)
         idle.set(idle.get() + 1)
