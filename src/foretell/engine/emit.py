@@ -249,14 +249,9 @@ class Var:
 class Fn:
     """A function being written. `args` are Values, or Pointers where the parameter's type is PTR."""
 
-    def __init__(
-        self, module: ir.Module, isa: ISA, name: str, params: Sequence[ir.Type], *, inline: bool = False
-    ) -> None:
+    def __init__(self, module: ir.Module, isa: ISA, name: str, params: Sequence[ir.Type]) -> None:
         self.module, self.isa = module, isa
         self.raw = ir.Function(module, ir.FunctionType(VOID, list(params)), name)
-        if inline:
-            self.raw.attributes.add("alwaysinline")
-            self.raw.linkage = "internal"
         self.raw.attributes.add("nounwind")
         self.entry = self.raw.append_basic_block("entry")
         body = self.raw.append_basic_block("body")

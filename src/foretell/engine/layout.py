@@ -26,6 +26,8 @@ Activations of a pass are cut into tiles of rows (`ISA.tile`, the last one small
 
 from dataclasses import dataclass
 
+import numpy as np
+
 GROUP = 16
 
 
@@ -99,6 +101,12 @@ class Layout:
 def groups(outputs: int) -> int:
     """Groups of 16 that hold so many outputs."""
     return -(-outputs // GROUP)
+
+
+def float_bits(number: float) -> int:
+    """A float32 as the low half of a record's field; infinite beyond the largest."""
+    with np.errstate(over="ignore"):
+        return int(np.float32(number).view(np.uint32))
 
 
 def aligned(size: int, to: int = 64) -> int:

@@ -6,7 +6,6 @@ Records hold addresses, so they are made once for a capacity of rows; what chang
 
 from __future__ import annotations
 
-import struct
 from dataclasses import dataclass
 from enum import Enum
 
@@ -16,7 +15,7 @@ from numpy.typing import NDArray
 from foretell.engine.graph import Add, Attention, Embed, Gated, Graph, Multiply, Norm, Product, Scores, Silu, users
 from foretell.engine.hyper import Hyper
 from foretell.engine.kernels import attention, product, rowwise
-from foretell.engine.layout import ACTIVATIONS, LAYOUTS, aligned, groups, page_layer_bytes
+from foretell.engine.layout import ACTIVATIONS, LAYOUTS, aligned, float_bits, groups, page_layer_bytes
 from foretell.engine.pack import Weights
 from foretell.engine.scoring import OPS, Need, Scorer
 from foretell.engine.team import i64
@@ -47,11 +46,6 @@ class Op:
     factor: int
     chunk: int
     need: Need = Need.ALWAYS
-
-
-def float_bits(number: float) -> int:
-    """A float32 as the low half of a record's field."""
-    return int(struct.unpack("<I", struct.pack("<f", number))[0])
 
 
 class Frame:

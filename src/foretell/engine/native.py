@@ -16,7 +16,7 @@ from foretell.engine.fuse import fuse
 from foretell.engine.hyper import Hyper, inverse_frequencies
 from foretell.engine.kernels import Kernels
 from foretell.engine.lower import Lowering
-from foretell.engine.pack import VERSION, Packed, Weights, open_pack, pack, write_pack
+from foretell.engine.pack import VERSION, Weights, open_pack, pack, write_pack
 from foretell.engine.program import Program
 from foretell.engine.session import NativeSession, rope_table
 from foretell.engine.team import Team, choose_threads
@@ -104,10 +104,6 @@ class NativeModel:
         """float32 [rows, width] of token ids."""
         rows = self._embedding[np.asarray(tokens)]
         return dequantise(self._embedding_format, rows.reshape(-1), (len(tokens), self.hyper.width))
-
-    def packed_tensors(self) -> dict[str, Packed]:
-        """What lies where in the packed weights."""
-        return self.weights.tensors
 
     def close(self) -> None:
         """Stop the threads and let go of the memory of passes. Sessions of a closed model refuse to work."""

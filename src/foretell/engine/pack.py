@@ -1,4 +1,4 @@
-"""Weights rearranged for the kernels, done once per model, kept in the cache directory and memory-mapped afterwards.
+"""Weights rearranged for the kernels, done once per model, kept in the cache directory and read from there afterwards.
 
     pack file ::= magic (8 bytes), header length u64, header JSON, padding to 4096, tensors each aligned to 64
 

@@ -18,7 +18,7 @@ from foretell.backend.protocol import Scores, Want
 from foretell.engine.kernels import logits as fields
 from foretell.engine.kernels.keys import HISTOGRAM_BYTES, scratch_bytes
 from foretell.engine.kernels.logits import PART_BYTES, ROW_FIELDS, SPAN
-from foretell.engine.layout import aligned
+from foretell.engine.layout import aligned, float_bits
 from foretell.engine.team import i64
 
 if TYPE_CHECKING:
@@ -155,15 +155,15 @@ class Scorer:
         s, top = want.sampling, min(want.top, self._vocabulary)
         self._make_room(top)
         self._set(fields.TOP, top)
-        self._set(fields.PENALTY, _float_bits(s.repeat_penalty))
+        self._set(fields.PENALTY, float_bits(s.repeat_penalty))
         self._set(fields.TOP_K, 0, 0)
         if s.temperature == 0:
             return
         self._set(fields.TOP_K, min(s.top_k, self._vocabulary))
         if s.top_p < 1:
-            self._set(fields.TOP_P, int(np.float64(s.top_p).view(np.int64)), _float_bits(self._tail(s.top_p)))
-        self._set(fields.MIN_P, _float_bits(math.log(s.min_p) if s.min_p > 0 else -math.inf))
-        self._set(fields.INVERSE, _float_bits(min(1 / s.temperature, INVERSE_MOST)))
+            self._set(fields.TOP_P, int(np.float64(s.top_p).view(np.int64)), float_bits(self._tail(s.top_p)))
+        self._set(fields.MIN_P, float_bits(math.log(s.min_p) if s.min_p > 0 else -math.inf))
+        self._set(fields.INVERSE, float_bits(min(1 / s.temperature, INVERSE_MOST)))
 
     def _tail(self, top_p: float) -> float:
         """log((1 - p) / ids), a little less; of no effect where rounding to integers could show."""
@@ -198,8 +198,3 @@ def prepare(scorer: Scorer, now: _Pass, sequences: dict[int, Sequence], want: Wa
         held = (sequences[now.given.sequences[now.order[place]]].tokens for place in now.wanted)
         histories = [now.history(place, tokens, PENALTY_WINDOW) for place, tokens in zip(now.wanted, held, strict=True)]
     return scorer.prepare(want, histories, [now.positions[place] + 1 for place in now.wanted])
-
-
-def _float_bits(number: float) -> int:
-    with np.errstate(over="ignore"):
-        return int(np.float32(number).view(np.uint32))

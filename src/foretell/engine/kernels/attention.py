@@ -294,7 +294,7 @@ def _softmax_row(fn: Fn, job: _Job, start: Value, row: Value, r: Value, head: Va
             line.store(visible.select(line.load(FLOATS, p * 4), fn.const(FLOATS, LOWEST)), p * 4)
         with fn.range(0, s_count) as k:
             at = seen + k - start
-            inside = Value(fn, fn.b.and_((at >= 0).raw, (at < PAGE).raw))
+            inside = (at >= 0) & (at < PAGE)
             with fn.when(inside):
                 slot = job.slots.load(I64, (s_at + k) * 8)
                 page = job.side.load_pointer(slot.udiv(PAGE) * 8)
@@ -316,7 +316,7 @@ def _softmax_row(fn: Fn, job: _Job, start: Value, row: Value, r: Value, head: Va
         job.part_state.store(total.get().fold(lambda a, b: a + b), j * 16 + 4)
         with fn.range(0, s_count) as k:
             at = seen + k - start
-            inside = Value(fn, fn.b.and_((at >= 0).raw, (at < PAGE).raw))
+            inside = (at >= 0) & (at < PAGE)
             with fn.when(inside):
                 # The second half of the line is free; pages must not count these positions.
                 line.store(line.load(F32, at * 4), at * 4 + 4 * PAGE)
@@ -328,7 +328,7 @@ def _add_side(fn: Fn, job: _Job, start: Value, row: Value, r: Value, head: Value
     seen, s_at, s_count = (job.row(row, f) for f in (R_SEEN, R_S_AT, R_S_COUNT))
     with fn.range(0, s_count) as k:
         at = seen + k - start
-        inside = Value(fn, fn.b.and_((at >= 0).raw, (at < PAGE).raw))
+        inside = (at >= 0) & (at < PAGE)
         with fn.when(inside):
             slot = job.slots.load(I64, (s_at + k) * 8)
             page = job.side.load_pointer(slot.udiv(PAGE) * 8)

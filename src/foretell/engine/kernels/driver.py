@@ -71,7 +71,7 @@ def _work(module: ir.Module, isa: ISA) -> None:
             done = _atomic_load(fn, stage.at(8 * DONE))
             leave_if(done >= all_done)
             quitting = _atomic_load(fn, team.at(8 * QUIT)).ne(0)
-            leave_if(Value(fn, fn.b.and_(quitting.raw, thread.ne(0).raw)))
+            leave_if(quitting & thread.ne(0))
             _pause(fn)
         number.set(number.get() + 1)
     with fn.when(Value(fn, fn.b.and_((number.get() >= count).raw, thread.eq(0).raw))):
