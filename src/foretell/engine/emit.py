@@ -108,6 +108,10 @@ class Value:
         """Unsigned division."""
         return self._op(other, "udiv", None)
 
+    def urem(self, other: Value | int | float) -> Value:
+        """Remainder of unsigned division."""
+        return self._op(other, "urem", None)
+
     def _compare(self, sign: str, other: Value | int | float) -> Value:
         b, right = self.fn.b, self.fn.lift(other, self.type)
         compare = b.fcmp_ordered if is_float(self.type) else b.icmp_signed
@@ -220,6 +224,14 @@ class Pointer:
         """Write a value; vectors need no alignment."""
         self.fn.b.store(value.raw, self._typed(value.type, offset), align=natural(value.type))
 
+    def opaque(self) -> Pointer:
+        """The same address, from which LLVM reads at constant offsets: it cannot see the loop's counter in it.
+
+        An instruction that adds an index register to its address takes two of the processor's slots instead of one.
+        """
+        kind = ir.FunctionType(PTR, [PTR])
+        return Pointer(self.fn, self.fn.b.call(ir.InlineAsm(kind, "", "=r,0"), [self.raw]))
+
 
 def natural(kind: ir.Type) -> int:
     """Alignment of a value in our arrays, in bytes: that of its element."""
@@ -244,6 +256,23 @@ class Var:
     def set(self, value: Value) -> None:
         """Assign."""
         self.fn.b.store(value.raw, self.slot)
+
+
+class Slot:
+    """A mutable value at an address: for more of them than there are registers."""
+
+    __slots__ = ("at", "kind")
+
+    def __init__(self, at: Pointer, kind: ir.Type) -> None:
+        self.at, self.kind = at, kind
+
+    def get(self) -> Value:
+        """The present value."""
+        return self.at.load(self.kind)
+
+    def set(self, value: Value) -> None:
+        """Assign."""
+        self.at.store(value)
 
 
 class Fn:

@@ -9,19 +9,28 @@ from collections.abc import Sequence
 
 from foretell.engine.emit import F16, F32, I8, I16, I32, Fn, Value, vector
 
+INTS = vector(I32)
 _PAIR_BITS = 6  # two products of a 6-bit weight and a signed byte fit 16 bits: 2 * 63 * 128 < 2^15
 
 
-def dot(fn: Fn, acc: Value, weights: Sequence[Value], inputs: Sequence[Value], bits: int) -> Value:
-    """acc[lane] += sum over vectors and their 4 bytes of unsigned weights times signed inputs; exact.
+def dots(
+    fn: Fn, sums: Sequence[Value], weights: Sequence[Value], inputs: Sequence[Sequence[Value]], bits: int
+) -> list[Value]:
+    """sums[row][lane] += sum over vectors and their 4 bytes of unsigned weights times signed inputs; exact.
 
-    acc: <16 x i32>; weights: <64 x i8> below 2^bits; inputs: <16 x i32>, four signed bytes a lane.
+    sums: <16 x i32> a row; weights: <64 x i8> below 2^bits; inputs[row]: <16 x i32>, four signed bytes a lane.
     """
+    if fn.isa.name != "avx512":
+        return [_dot(fn, total, weights, mine, bits) for total, mine in zip(sums, inputs, strict=True)]
+    out = list(sums)  # rows take turns, so that none waits for its own last product
+    for v, w in enumerate(weights):
+        for row, mine in enumerate(inputs):
+            out[row] = fn.call("llvm.x86.avx512.vpdpbusd.512", out[row].type, out[row], w.bits(INTS), mine[v])
+    return out
+
+
+def _dot(fn: Fn, acc: Value, weights: Sequence[Value], inputs: Sequence[Value], bits: int) -> Value:
     match fn.isa.name:
-        case "avx512":
-            for w, x in zip(weights, inputs, strict=True):
-                acc = fn.call("llvm.x86.avx512.vpdpbusd.512", acc.type, acc, w.bits(acc.type), x)
-            return acc
         case "avx2" if bits <= _PAIR_BITS:
             return _dot_avx2(fn, acc, weights, inputs, bits)
         case "avx2":

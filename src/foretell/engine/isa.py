@@ -14,8 +14,8 @@ from foretell.errors import UsageError
 class ISA:
     """One instruction set. `cpu` and `features` are LLVM's names; `needs` are the host features that must be present.
 
-    tile: most rows that a product's register tile holds, a power of two. fused: has fused multiply-add. half:
-    converts float16.
+    tile: most rows of a product's tile, a power of two. resident: most rows whose float sums stay in registers beside
+    the integer ones. fused: has fused multiply-add. half: converts float16.
     """
 
     name: str
@@ -23,6 +23,7 @@ class ISA:
     features: tuple[str, ...]
     needs: tuple[str, ...]
     tile: int
+    resident: int
     fused: bool
     half: bool
 
@@ -32,12 +33,13 @@ AVX512 = ISA(
     "x86-64-v4",
     ("+avx512vnni", "+fast-dpwssd"),
     ("avx512f", "avx512bw", "avx512vl", "avx512dq", "avx512cd", "avx512vnni"),
-    tile=8,
+    tile=16,
+    resident=8,
     fused=True,
     half=True,
 )
-AVX2 = ISA("avx2", "x86-64-v3", (), ("avx2", "fma", "f16c", "bmi2"), tile=8, fused=True, half=True)
-PORTABLE = ISA("portable", "", (), (), tile=4, fused=False, half=False)
+AVX2 = ISA("avx2", "x86-64-v3", (), ("avx2", "fma", "f16c", "bmi2"), tile=8, resident=8, fused=True, half=True)
+PORTABLE = ISA("portable", "", (), (), tile=4, resident=4, fused=False, half=False)
 ALL = {isa.name: isa for isa in (AVX512, AVX2, PORTABLE)}
 
 

@@ -20,7 +20,7 @@ from foretell.engine.pack import Weights
 from foretell.engine.scoring import OPS, Need, Scorer
 from foretell.engine.team import i64
 
-CHUNK_BYTES = 96 * 1024  # packed bytes of a product that a thread takes at a time: some microseconds of reading
+CHUNK_BYTES = 64 * 1024  # packed bytes of a product that a thread takes at a time: some microseconds of reading
 
 
 class Items(Enum):
@@ -78,7 +78,7 @@ class Lowering:
         self.stages: list[list[Op]] = []
         self.attentions: list[NDArray[np.int64]] = []
         self.frame = Frame(rows)
-        self._graph, self._hyper, self._weights, self._threads = graph, hyper, weights, threads
+        self._graph, self._hyper, self._weights, self.threads = graph, hyper, weights, threads
         self._rope = rope  # float32 [2, context, rope_size / 2]: cosines, sines
         self._keep: list[NDArray[np.generic]] = []
         self._users = users(graph)
@@ -109,14 +109,14 @@ class Lowering:
             : self.wanted * self._vocabulary
         ]
         self._logits = self._logits.reshape(self.wanted, self._vocabulary)
-        self.scorer = Scorer(self._logits, h.vocabulary, self._threads)
+        self.scorer = Scorer(self._logits, h.vocabulary, self.threads)
         self._shared_forms: dict[tuple[int, str, bool], tuple[int, int, int]] = {}
-        self._normed = self._address(4 * h.width * self._threads)
+        self._normed = self._address(4 * h.width * self.threads)
         group_heads = h.heads // h.kv_heads
         self._forms: dict[int, dict[str, tuple[int, int, int]]] = {}
         self._place: dict[int, tuple[int, int]] = {}
-        self._scratch = self._address(attention.scratch_bytes(group_heads) * self._threads)
-        self._product_scratch = self._address(product.scratch_bytes(max(rows, self.wanted)) * self._threads)
+        self._scratch = self._address(attention.scratch_bytes(group_heads) * self.threads)
+        self._product_scratch = self._address(product.scratch_bytes(max(rows, self.wanted)) * self.threads)
         self._scratch_bytes = attention.scratch_bytes(group_heads)
 
     def _form(self, width: int, family: str, *, wanted: bool) -> tuple[int, int, int]:

@@ -6,7 +6,7 @@ import numpy as np
 
 from foretell.engine.kernels import Kernels, attention
 from foretell.engine.kernels.driver import O_CHUNK, O_FIRST, O_FN, O_ITEMS, O_RECORD, OP_FIELDS, PLANNED
-from foretell.engine.lower import Items, Lowering, Op
+from foretell.engine.lower import Items, Lowering
 from foretell.engine.scoring import Need
 from foretell.engine.team import i64, stage_table
 
@@ -18,10 +18,11 @@ class Program:
         self._lowering = lowering
         self.rows, self.wanted = lowering.rows, lowering.wanted
         self.frame, self.residual, self.scorer = lowering.frame, lowering.residual, lowering.scorer
-        self._link(lowering.stages, kernels)
+        self._link(lowering, kernels)
 
-    def _link(self, stages: list[list[Op]], kernels: Kernels) -> None:
+    def _link(self, lowering: Lowering, kernels: Kernels) -> None:
         """Tables for the driver, and index arrays to set the items of all operations at once."""
+        stages = lowering.stages
         ops = [op for stage in stages for op in stage]
         table = i64(OP_FIELDS * len(ops)).reshape(len(ops), OP_FIELDS)
         for row, op in zip(table, ops, strict=True):
@@ -29,7 +30,7 @@ class Program:
         ends = np.cumsum([len(stage) for stage in stages])
         starts = ends - [len(stage) for stage in stages]
         self._ops, self._starts = table, starts
-        self.stages = stage_table([table[a:b] for a, b in zip(starts, ends, strict=True)])
+        self.stages = stage_table([table[a:b] for a, b in zip(starts, ends, strict=True)], lowering.threads)
         self._kinds, self._needs = np.array([op.kind.value for op in ops]), np.array([int(op.need) for op in ops])
         self._factors, self._chunks = np.array([op.factor for op in ops], np.int64), table[:, O_CHUNK]
         self._stage_of = np.repeat(np.arange(len(starts)), ends - starts)

@@ -28,9 +28,10 @@ from foretell.engine.kernels.driver import (
     PLANNED,
     QUIT,
     STAGE_COUNT,
-    STAGE_FIELDS,
     STAGES,
     TEAM_FIELDS,
+    THREADS,
+    stage_fields,
 )
 from foretell.errors import ForetellError, UsageError
 
@@ -53,6 +54,7 @@ class _Shared:
     def __init__(self, kernels: Kernels, threads: int) -> None:
         self.kernels = kernels
         self.record = i64(TEAM_FIELDS)
+        self.record[THREADS] = threads
         self.epoch = 0
         self.parked = [False] * threads
         self.wake = [threading.Semaphore(0) for _ in range(threads)]
@@ -155,9 +157,10 @@ class Team:
                 worker.join(timeout=5)
 
 
-def stage_table(stages: list[NDArray[np.int64]]) -> NDArray[np.int64]:
-    """The table of stages over arrays of operations (`OP_FIELDS` each), which must stay alive."""
-    table = i64(STAGE_FIELDS * len(stages)).reshape(len(stages), STAGE_FIELDS)
+def stage_table(stages: list[NDArray[np.int64]], threads: int) -> NDArray[np.int64]:
+    """A team's table of stages over arrays of operations (`OP_FIELDS` each), which must stay alive."""
+    fields = stage_fields(threads)
+    table = i64(fields * len(stages)).reshape(len(stages), fields)
     for row, ops in zip(table, stages, strict=True):
         row[OPS], row[OP_COUNT], row[PLANNED] = ops.ctypes.data, len(ops.reshape(-1, OP_FIELDS)), 0
     return table

@@ -96,7 +96,7 @@ class Probe:
         op = i64(OP_FIELDS).reshape(1, OP_FIELDS)
         op[0, O_FN], op[0, O_RECORD] = self._library[kernel], record.ctypes.data
         op[0, O_ITEMS], op[0, O_CHUNK] = items, 1
-        table = stage_table([op])
+        table = stage_table([op], self._model.team.threads)
         table[:, PLANNED] = items
         self._keep += [record, op]
         return table

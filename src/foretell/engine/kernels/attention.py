@@ -28,9 +28,12 @@ FLOATS, INTS, HALVES = vector(F32), vector(I32), vector(F16)
 EXPORTS = ("attend", "merge")
 
 TILE_ROWS = 8  # rows of a work item
-# Query vectors (row and head) that a register tile holds: keys and values are widened once for all of them.
-PANEL = {"avx512": 16, "avx2": 4, "portable": 4}
-LINE = 256  # floats from one query vector to the next in scratch: the largest head size, and room for a span of scores
+# A register tile: query vectors (row and head), for all of which keys and values are widened once, and vectors of keys
+# or values, for all of which queries are read once.
+PANEL = {"avx512": (12, 2), "avx2": (4, 1), "portable": (4, 1)}
+# Floats from one query vector to the next in scratch: the largest head size, room for a span of scores, and an odd
+# number of cache lines, so that the vectors do not share a few sets of the cache.
+LINE = 272
 LOWEST = -3.0e38
 
 # The record of both operations. ITEMS: address of work items. ROW_TABLE: i64 [rows][ROW_FIELDS]. SIDE: address of the
@@ -77,47 +80,60 @@ def partial_floats(head_size: int) -> int:
 
 def build(module: ir.Module, isa: ISA) -> None:
     """All functions of this file."""
-    for count in range(1, PANEL[isa.name] + 1):
-        _panel(module, isa, count)
+    most, across = PANEL[isa.name]
+    for count in range(1, most + 1):
+        for columns in range(1, across + 1):
+            _panel(module, isa, count, columns)
     _panels(module, isa)
     _merge_into(module, isa)
     _attend(module, isa)
     _merge(module, isa)
 
 
-def _panel(module: ir.Module, isa: ISA, count: int) -> None:
-    """out[j][16] = sum over k of a[j][k] * b[k][16 halves]; the lines of a and out are LINE floats apart."""
-    fn = Fn(module, isa, f"panel_{count}", [PTR, PTR, I64, I64, PTR])
+def _panel(module: ir.Module, isa: ISA, count: int, columns: int) -> None:
+    """out[j][c][16] = sum over k of a[j][k] * b[k][c][16 halves]; the lines of a and out are LINE floats apart.
+
+    stride, step: bytes from one k and from one c to the next in b.
+    """
+    fn = Fn(module, isa, f"panel_{count}_{columns}", [PTR, PTR, I64, I64, I64, PTR])
     fn.raw.linkage = "internal"
-    a, b, stride, length, out = fn.args
-    acc = [fn.var(fn.const(FLOATS, 0.0)) for _ in range(count)]
+    a, b, stride, step, length, out = fn.args
+    acc = [[fn.var(fn.const(FLOATS, 0.0)) for _ in range(columns)] for _ in range(count)]
     with fn.range(0, length) as k:
-        right = intrinsics.from_half(fn, b.load(HALVES, k * stride))
+        right = [intrinsics.from_half(fn, b.load(HALVES, k * stride + step * c)) for c in range(columns)]
+        left = a.at(k * 4).opaque()
         for j in range(count):
-            acc[j].set(fn.fma(a.load(F32, k * 4 + 4 * LINE * j).splat(), right, acc[j].get()))
+            factor = left.load(F32, 4 * LINE * j).splat()
+            for total, vectors in zip(acc[j], right, strict=True):
+                total.set(fn.fma(factor, vectors, total.get()))
     for j in range(count):
-        out.store(acc[j].get(), 4 * LINE * j)
+        for c in range(columns):
+            out.store(acc[j][c].get(), 4 * LINE * j + 64 * c)
     fn.finish()
 
 
 def _panels(module: ir.Module, isa: ISA) -> None:
-    """`panel` for any number of query vectors."""
-    fn = Fn(module, isa, "panels", [PTR, PTR, I64, I64, PTR, I64])
+    """`panel` for any number of query vectors and columns of 16."""
+    fn = Fn(module, isa, "panels", [PTR, PTR, I64, I64, I64, PTR, I64, I64])
     fn.raw.linkage = "internal"
-    a, b, stride, length, out, vectors = fn.args
-    most = PANEL[isa.name]
-    with fn.range(0, vectors, most) as j:
-        count = fn.minimum(vectors - j, fn.const(I64, most))
-        args = [v.raw for v in (a.at(j * (4 * LINE)), b, stride, length, out.at(j * (4 * LINE)))]
-        after = fn.raw.append_basic_block("done")
-        switch = fn.b.switch(count.raw, after)
-        for n in range(1, most + 1):
-            case = fn.raw.append_basic_block(f"count{n}")
-            switch.add_case(ir.Constant(I64, n), case)
-            fn.b.position_at_end(case)
-            fn.b.call(module.globals[f"panel_{n}"], args)
-            fn.b.branch(after)
-        fn.b.position_at_end(after)
+    a, b, stride, step, length, out, vectors, columns = fn.args
+    most, across = PANEL[isa.name]
+    with fn.range(0, columns, across) as c:
+        width = fn.minimum(columns - c, fn.const(I64, across))
+        with fn.range(0, vectors, most) as j:
+            count = fn.minimum(vectors - j, fn.const(I64, most))
+            to = out.at(j * (4 * LINE) + c * 64)
+            args = [v.raw for v in (a.at(j * (4 * LINE)), b.at(c * step), stride, step, length, to)]
+            after = fn.raw.append_basic_block("done")
+            switch = fn.b.switch((count * across + width).raw, after)
+            for n in range(1, most + 1):
+                for w in range(1, across + 1):
+                    case = fn.raw.append_basic_block(f"case{n}_{w}")
+                    switch.add_case(ir.Constant(I64, n * across + w), case)
+                    fn.b.position_at_end(case)
+                    fn.b.call(module.globals[f"panel_{n}_{w}"], args)
+                    fn.b.branch(after)
+            fn.b.position_at_end(after)
     fn.finish()
 
 
@@ -263,21 +279,20 @@ def _span(fn: Fn, job: _Job, page: Pointer, span: Value, first_row: Value, rows:
     keys = job.keys_of(page, head)
     panels, call = fn.module.globals["panels"], fn.b.call
     values = job.values_of(page, head)
-    with fn.range(0, present, 16) as p:
+    step = 16 * PANEL[fn.isa.name][1]
+    with fn.range(0, present, step) as p:
         # Values are read in strides later: ask now for as many of them as this step reads of keys; and for more keys.
-        with fn.range(0, job.size * 32, 64) as line:
+        with fn.range(0, job.size * (2 * step), 64) as line:
             fn.prefetch(values.at(p * job.size * 2 + line), 2)
-            fn.prefetch(keys.at((p + 16) * job.size * 2 + line), 3)
-        at = job.scores.at(p * 4)
-        call(
-            panels,
-            [job.queries.raw, keys.at(p * job.size * 2).raw, ir.Constant(I64, 32), job.size.raw, at.raw, vectors.raw],
-        )
+            fn.prefetch(keys.at((p + step) * job.size * 2 + line), 3)
+        columns = (fn.minimum(present - p, fn.const(I64, step)) + 15).lshr(4)
+        from_, to = keys.at(p * job.size * 2), job.scores.at(p * 4)
+        key_args = job.queries, from_, fn.const(I64, 32), job.size * 32, job.size, to, vectors, columns
+        call(panels, [v.raw for v in key_args])
     with fn.range(0, rows) as r:
         _softmax_row(fn, job, start, first_row + r, r, head)
-    with fn.range(0, job.size, 16) as d:
-        args = job.scores, values.at(d * 2), job.size * 2, present, job.part.at(d * 4), vectors
-        call(panels, [a.raw for a in args])
+    value_args = job.scores, values, job.size * 2, fn.const(I64, 32), present, job.part, vectors, job.size.lshr(4)
+    call(panels, [v.raw for v in value_args])
     with fn.range(0, rows) as r:
         _add_side(fn, job, start, first_row + r, r, head)
 
@@ -300,8 +315,8 @@ def _softmax_row(fn: Fn, job: _Job, start: Value, row: Value, r: Value, head: Va
                 page = job.side.load_pointer(slot.udiv(PAGE) * 8)
                 keys = job.keys_of(page, head).at((slot & (PAGE - 1)).lshr(4) * job.size * 32)
                 query = job.queries.at(j * (4 * LINE))
-                args = query, keys, fn.const(I64, 32), job.size, job.side_scores
-                fn.b.call(fn.module.globals["panel_1"], [a.raw for a in args])
+                args = query, keys, fn.const(I64, 32), fn.const(I64, 0), job.size, job.side_scores
+                fn.b.call(fn.module.globals["panel_1_1"], [a.raw for a in args])
                 line.store(job.side_scores.load(F32, (slot & 15) * 4), at * 4)
         top = fn.var(fn.const(FLOATS, LOWEST))
         with fn.range(0, PAGE, 16) as p:

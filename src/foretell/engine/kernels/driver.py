@@ -1,8 +1,10 @@
-"""The native loop that runs a pass: all threads walk the same stages and take chunks of work from a shared counter.
+"""The native loop that runs a pass: all threads walk the same stages and take chunks of work.
 
-A stage is done when all its chunks are done, not when all threads have come: a thread that the operating system has
-put aside holds up nobody unless it holds a chunk. Counters carry the number of the pass in their upper half, so a
-thread that wakes up late takes nothing from a later pass.
+The chunks of a stage are cut into one span for each thread. A thread takes its own in order, so that it reads memory
+as one stream, and when they are gone what is left of the others' spans. A stage is done when all its chunks are done,
+not when all threads have come: a thread that the operating system has put aside holds up nobody unless it holds a
+chunk. Counters carry the number of the pass in their upper half, so a thread that wakes up late takes nothing from a
+later pass.
 """
 
 from __future__ import annotations
@@ -15,14 +17,19 @@ from foretell.engine.isa import ISA
 EXPORTS = ("run_pass", "continue_pass", "await_pass")
 
 # The team's shared record, 8-byte fields on cache lines of their own where threads write: see `foretell.engine.team`.
-EPOCH, CANCEL, STAGES, STAGE_COUNT, BEGUN, FINISHED, QUIT = 0, 8, 16, 17, 18, 19, 24
+EPOCH, CANCEL, STAGES, STAGE_COUNT, BEGUN, FINISHED, THREADS, QUIT = 0, 8, 16, 17, 18, 19, 20, 24
 TEAM_FIELDS = 32
-# A stage, 24 fields: its counters stand on lines of their own.
-NEXT, DONE, CHUNKS, OPS, OP_COUNT, PLANNED = 0, 8, 16, 17, 18, 19
-STAGE_FIELDS = 24
+# A stage: its counters stand on lines of their own, last the chunks taken of each thread's span.
+DONE, CHUNKS, OPS, OP_COUNT, PLANNED, TAKEN = 0, 8, 9, 10, 11, 16
+_LINE = 8
 # An operation: function, record, items, items a chunk, number of its first chunk in the stage.
 O_FN, O_RECORD, O_ITEMS, O_CHUNK, O_FIRST = range(5)
 OP_FIELDS = 8
+
+
+def stage_fields(threads: int) -> int:
+    """Fields of a stage that a team of so many threads runs."""
+    return TAKEN + _LINE * threads
 
 
 def build(module: ir.Module, isa: ISA) -> None:
@@ -55,11 +62,11 @@ def _work(module: ir.Module, isa: ISA) -> None:
     number, left = fn.var(fn.const(I64, 0)), fn.var(limit)
     with fn.loop_while() as leave_pass_if:
         leave_pass_if(number.get() >= count)
-        stage = stages.at(number.get() * (8 * STAGE_FIELDS))
+        stage = stages.at(number.get() * _stage_bytes(team))
         chunks = _atomic_load(fn, stage.at(8 * CHUNKS))
         with fn.loop_while() as leave_if:
             leave_if(left.get() <= 0)
-            mine = _take(fn, stage, tag, chunks)
+            mine = _take(fn, team, stage, tag, chunks, thread)
             leave_if(mine < 0)
             _do_chunk(fn, team, stage, mine, thread)
             fn.b.atomic_rmw("add", fn.b.bitcast(stage.at(8 * DONE).raw, I64.as_pointer()), constant(I64, 1), "acq_rel")
@@ -79,18 +86,28 @@ def _work(module: ir.Module, isa: ISA) -> None:
     fn.finish()
 
 
-def _take(fn: Fn, stage: Pointer, tag: Value, chunks: Value) -> Value:
-    """The number of a chunk that is now ours, or -1."""
-    mine = fn.var(fn.const(I64, -1))
-    at = fn.b.bitcast(stage.at(8 * NEXT).raw, I64.as_pointer())
+def _stage_bytes(team: Pointer) -> Value:
+    return (team.load(I64, 8 * THREADS) * _LINE + TAKEN) * 8
+
+
+def _take(fn: Fn, team: Pointer, stage: Pointer, tag: Value, chunks: Value, thread: Value) -> Value:
+    """The number of a chunk that is now ours, or -1: of our span if it has any left, else of the next that has."""
+    threads = team.load(I64, 8 * THREADS)
+    mine, tried = fn.var(fn.const(I64, -1)), fn.var(fn.const(I64, 0))
     with fn.loop_while() as leave_if:
-        now = _atomic_load(fn, stage.at(8 * NEXT))
-        mine.set(fn.const(I64, -1))
-        leave_if(now >= tag + chunks)
-        leave_if(now < tag)
-        pair = fn.b.cmpxchg(at, now.raw, (now + 1).raw, "acq_rel", "monotonic")
-        mine.set(now - tag)
-        leave_if(Value(fn, fn.b.extract_value(pair, 1)))
+        owner = (thread + tried.get()).urem(threads)
+        first, end = (chunks * owner).udiv(threads), (chunks * (owner + 1)).udiv(threads)
+        counter = stage.at((owner * _LINE + TAKEN) * 8)
+        taken = _atomic_load(fn, counter)
+        free = (taken >= tag) & (taken < tag + end - first)
+        with fn.when(free):
+            at = fn.b.bitcast(counter.raw, I64.as_pointer())
+            pair = fn.b.cmpxchg(at, taken.raw, (taken + 1).raw, "acq_rel", "monotonic")
+            won = Value(fn, fn.b.extract_value(pair, 1))
+            mine.set(won.select(first + taken - tag, mine.get()))
+        leave_if(mine.get() >= 0)
+        tried.set(free.select(tried.get(), tried.get() + 1))
+        leave_if(tried.get() >= threads)
     return mine.get()
 
 
@@ -122,14 +139,17 @@ def _run(module: ir.Module, isa: ISA) -> None:
     team, epoch, limit = fn.args
     _atomic_store(fn, team.at(8 * BEGUN), epoch)
     stages, count = team.load_pointer(8 * STAGES), team.load(I64, 8 * STAGE_COUNT)
+    threads = team.load(I64, 8 * THREADS)
     with fn.range(0, count) as s:
-        # In this order: a thread still walking an earlier pass sees either the old count of chunks or a counter
-        # beyond its reach.
-        stage = stages.at(s * (8 * STAGE_FIELDS))
-        _atomic_store(fn, stage.at(8 * NEXT), (epoch << 32) | 0x7FFFFFFF)
+        # In this order: a thread still walking an earlier pass sees either the old count of chunks or counters beyond
+        # its reach.
+        stage = stages.at(s * _stage_bytes(team))
+        with fn.range(0, threads) as owner:
+            _atomic_store(fn, stage.at((owner * _LINE + TAKEN) * 8), (epoch << 32) | 0x7FFFFFFF)
         _atomic_store(fn, stage.at(8 * CHUNKS), stage.load(I64, 8 * PLANNED))
         _atomic_store(fn, stage.at(8 * DONE), epoch << 32)
-        _atomic_store(fn, stage.at(8 * NEXT), epoch << 32)
+        with fn.range(0, threads) as owner:
+            _atomic_store(fn, stage.at((owner * _LINE + TAKEN) * 8), epoch << 32)
     _atomic_store(fn, team.at(8 * EPOCH), epoch)
     fn.b.call(module.globals["work"], [team.raw, ir.Constant(I64, 0), epoch.raw, limit.raw])
     fn.finish()

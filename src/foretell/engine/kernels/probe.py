@@ -80,7 +80,7 @@ def _peak(module: ir.Module, isa: ISA) -> None:
     with fn.range(begin, end), fn.range(0, _TURNS):
         for k, total in enumerate(sums):
             x = given.get() ^ k if changes else given.get()
-            total.set(intrinsics.dot(fn, total.get(), weights, [x] * per_sum, 4))
+            total.set(intrinsics.dots(fn, [total.get()], weights, [[x] * per_sum], 4)[0])
         if changes:
             given.set(given.get() + 1)
     _keep(sink, sums)

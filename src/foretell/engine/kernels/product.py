@@ -14,7 +14,7 @@ from __future__ import annotations
 from llvmlite import ir
 
 from foretell.engine import intrinsics
-from foretell.engine.emit import F32, I8, I16, I32, I64, PTR, Fn, Pointer, Value, vector
+from foretell.engine.emit import F32, I8, I16, I32, I64, PTR, Fn, Pointer, Slot, Value, Var, vector
 from foretell.engine.isa import ISA
 from foretell.engine.kernels.elementwise import silu
 from foretell.engine.kernels.weights import FLOATS, HALVES, INTS, prefetch_run, unpacked
@@ -56,6 +56,16 @@ def _function(module: ir.Module, isa: ISA, name: str, params: list[ir.Type]) -> 
     return fn
 
 
+def _sums(fn: Fn, rows: int, memory: Pointer) -> list[Var | Slot]:
+    """A float vector of zeros for each row: in registers, or in memory where they are too many."""
+    zero = fn.const(FLOATS, 0.0)
+    if rows <= fn.isa.resident:
+        return [fn.var(zero) for _ in range(rows)]
+    for r in range(rows):
+        memory.store(zero, 64 * r)
+    return [Slot(memory.at(64 * r), FLOATS) for r in range(rows)]
+
+
 def _superblock(fn: Fn, layout: Layout, rows: int) -> None:
     """Per sub-block an exact integer dot product, scaled in float; per superblock the activation's scale.
 
@@ -63,28 +73,31 @@ def _superblock(fn: Fn, layout: Layout, rows: int) -> None:
     """
     weights, values, scales, sums, blocks, out = fn.args
     sums_bytes = ACTIVATIONS["superblock"].sums_bytes
-    acc = [fn.var(fn.const(FLOATS, 0.0)) for _ in range(rows)]
+    memory = fn.scratch(64 * rows)
+    acc = _sums(fn, rows, out)
     with fn.range(0, blocks) as i:
         base, x = weights.at(i * layout.block_bytes), values.at(i * (256 * rows))
         xs, dx = sums.at(i * (sums_bytes * rows)), scales.at(i * (4 * rows))
-        part = [fn.var(fn.const(FLOATS, 0.0)) for _ in range(rows)]
+        part = _sums(fn, rows, memory)
         with fn.range(0, 8) as s:
             low, high = base.at(s * layout.low_bytes), base.at(s * layout.high_bytes + 8 * layout.low_bytes)
             prefetch_run(fn, base.at(s * (layout.low_bytes + layout.high_bytes)), layout.low_bytes + layout.high_bytes)
             vectors = unpacked(layout, low, high)
+            inputs = x.at(s * 32).opaque()
             per_scale = layout.sub // 4
             for half in range(32 // layout.sub):
                 scale_at = (s * (32 // layout.sub) + half) * 16 + layout.scales_at
                 quants = base.load(vector(I8), scale_at)
                 scale = (quants.zext(INTS) if layout.minimum else quants.sext(INTS)).to_float()
-                for r in range(rows):
-                    dot = fn.const(INTS, 0)
-                    if layout.offset:
-                        dot = xs.load(I32, s * 8 + (sums_bytes * r + 4 * half)).splat()
-                    mine = range(half * per_scale, (half + 1) * per_scale)
-                    inputs = [x.load(I32, s * 32 + (256 * r + 4 * v)).splat() for v in mine]
-                    dot = intrinsics.dot(fn, dot, [vectors[v] for v in mine], inputs, layout.bits)
-                    part[r].set(fn.fma(dot.to_float(), scale, part[r].get()))
+                start = [fn.const(INTS, 0)] * rows
+                if layout.offset:
+                    start = [xs.load(I32, s * 8 + (sums_bytes * r + 4 * half)).splat() for r in range(rows)]
+                mine = range(half * per_scale, (half + 1) * per_scale)
+                given = [[inputs.load(I32, 256 * r + 4 * v).splat() for v in mine] for r in range(rows)]
+                dots = intrinsics.dots(fn, start, [vectors[v] for v in mine], given, layout.bits)
+                for total, dot in zip(part, dots, strict=True):
+                    total.set(fn.fma(dot.to_float(), scale, total.get()))
+        prefetch_run(fn, base.at(layout.scales_at), layout.block_bytes - layout.scales_at)
         d = intrinsics.from_half(fn, base.load(HALVES, layout.d_at))
         if layout.minimum:
             dmin = intrinsics.from_half(fn, base.load(HALVES, layout.d_at + 32))
@@ -106,23 +119,23 @@ def _block(fn: Fn, layout: Layout, rows: int) -> None:
     """acc[row] += (d * dx) * dot(quant - offset, x), and + m * (dx * sum(x)) where the format has m."""
     weights, values, scales, sums, blocks, out = fn.args
     sums_bytes = ACTIVATIONS["block"].sums_bytes
-    acc = [fn.var(fn.const(FLOATS, 0.0)) for _ in range(rows)]
+    acc = _sums(fn, rows, out)
     high_at = weights.at(blocks * layout.low_bytes)
     d_at = high_at.at(blocks * layout.high_bytes)
     m_at = d_at.at(blocks * 32)
     with fn.range(0, blocks) as i:
-        x, xs, dx = values.at(i * (32 * rows)), sums.at(i * (sums_bytes * rows)), scales.at(i * (4 * rows))
+        x, xs, dx = values.at(i * (32 * rows)).opaque(), sums.at(i * (sums_bytes * rows)), scales.at(i * (4 * rows))
         prefetch_run(fn, weights.at(i * layout.low_bytes), layout.low_bytes)
         vectors = unpacked(layout, weights.at(i * layout.low_bytes), high_at.at(i * layout.high_bytes))
         d = intrinsics.from_half(fn, d_at.load(HALVES, i * 32))
         m = intrinsics.from_half(fn, m_at.load(HALVES, i * 32)) if layout.minimum else None
+        start = [fn.const(INTS, 0)] * rows
+        if layout.offset:
+            start = [xs.load(I32, 8 * r).splat() << layout.offset.bit_length() - 1 for r in range(rows)]
+        given = [[x.load(I32, 32 * r + 4 * v).splat() for v in range(8)] for r in range(rows)]
+        dots = intrinsics.dots(fn, start, vectors, given, layout.bits)
         for r in range(rows):
-            dot = fn.const(INTS, 0)
-            if layout.offset:
-                dot = xs.load(I32, 8 * r).splat() << layout.offset.bit_length() - 1
-            inputs = [x.load(I32, 32 * r + 4 * v).splat() for v in range(8)]
-            dot = intrinsics.dot(fn, dot, vectors, inputs, layout.bits)
-            acc[r].set(fn.fma(d * dx.load(F32, 4 * r).splat(), dot.to_float(), acc[r].get()))
+            acc[r].set(fn.fma(d * dx.load(F32, 4 * r).splat(), dots[r].to_float(), acc[r].get()))
             if m is not None:
                 acc[r].set(fn.fma(m, xs.load(F32, 8 * r + 4).splat(), acc[r].get()))
     for r in range(rows):

@@ -6,7 +6,7 @@ from foretell.engine.emit import F16, F32, I8, I32, Fn, Pointer, Value, vector
 from foretell.engine.layout import Layout
 
 BYTES, INTS, FLOATS, HALVES = vector(I8, 64), vector(I32), vector(F32), vector(F16)
-FAR, NEAR = 8192, 1024  # bytes ahead of the weights in use: into the second-level cache, then into the first
+FAR, NEAR = 4096, 1024  # bytes ahead of the weights in use: into the second-level cache, then into the first
 
 
 def unpacked(layout: Layout, low: Pointer, high: Pointer) -> list[Value]:
