@@ -133,7 +133,10 @@ def test_dot_is_exact_up_to_the_extremes(instructions: str, width: int) -> None:
 
     def body(fn: Fn, w: Value, x: Value, acc: Value) -> Value:
         pieces = [w.lanes(range(64 * k, 64 * k + 64)) for k in range(vectors)]
-        given = [x.lanes(range(16 * k, 16 * k + 16)) for k in range(vectors)]
+
+        def given(lanes: range) -> list[Value]:
+            return [x.lanes([16 * k + lane for lane in lanes]) for k in range(vectors)]
+
         return intrinsics.dots(fn, [acc], pieces, [given], width)[0]
 
     arrays = (vector(I8, 512), weights), (vector(I32, 128), inputs.view(np.int32)), (vector(I32), start)

@@ -5,68 +5,65 @@ Everything else in a kernel is generic LLVM vector code, which LLVM cuts to the 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
-from foretell.engine.emit import F16, F32, I8, I16, I32, Fn, Value, vector
+from foretell.engine.emit import F16, F32, I8, I16, I32, LANES, Fn, Value, vector
 
 INTS = vector(I32)
 _PAIR_BITS = 6  # two products of a 6-bit weight and a signed byte fit 16 bits: 2 * 63 * 128 < 2^15
 
 
-def dots(
-    fn: Fn, sums: Sequence[Value], weights: Sequence[Value], inputs: Sequence[Sequence[Value]], bits: int
-) -> list[Value]:
+# Inputs of a row for a range of lanes: for each weight vector <lanes x i32>, four signed bytes a lane.
+Inputs = Callable[[range], list[Value]]
+_ALL = range(LANES)
+
+
+def dots(fn: Fn, sums: Sequence[Value], weights: Sequence[Value], inputs: Sequence[Inputs], bits: int) -> list[Value]:
     """sums[row][lane] += sum over vectors and their 4 bytes of unsigned weights times signed inputs; exact.
 
-    sums: <16 x i32> a row; weights: <64 x i8> below 2^bits; inputs[row]: <16 x i32>, four signed bytes a lane.
+    sums: <16 x i32> a row; weights: <64 x i8> below 2^bits.
     """
-    if fn.isa.name != "avx512":
-        return [_dot(fn, total, weights, mine, bits) for total, mine in zip(sums, inputs, strict=True)]
-    out = list(sums)  # rows take turns, so that none waits for its own last product
-    for v, w in enumerate(weights):
-        for row, mine in enumerate(inputs):
-            out[row] = fn.call("llvm.x86.avx512.vpdpbusd.512", out[row].type, out[row], w.bits(INTS), mine[v])
-    return out
-
-
-def _dot(fn: Fn, acc: Value, weights: Sequence[Value], inputs: Sequence[Value], bits: int) -> Value:
     match fn.isa.name:
-        case "avx2" if bits <= _PAIR_BITS:
-            return _dot_avx2(fn, acc, weights, inputs, bits)
+        case "avx512":
+            out, given = list(sums), [row(_ALL) for row in inputs]
+            for v, w in enumerate(weights):  # rows take turns, so that none waits for its own last product
+                for r, row in enumerate(given):
+                    out[r] = fn.call("llvm.x86.avx512.vpdpbusd.512", INTS, out[r], w.bits(INTS), row[v])
+            return out
         case "avx2":
-            return _dot_avx2_wide(fn, acc, weights, inputs)
+            one = _half_avx2 if bits <= _PAIR_BITS else _half_avx2_wide
+            halves = []
+            for lanes in (range(8), range(8, 16)):  # in turn: the weights of both would not fit the registers
+                part = [w.lanes(range(4 * lanes.start, 4 * lanes.stop)) for w in weights]
+                pairs = zip(sums, inputs, strict=True)
+                halves.append([one(fn, total.lanes(lanes), part, row(lanes), bits) for total, row in pairs])
+            return [low.lanes(range(16), high) for low, high in zip(*halves, strict=True)]
         case _:
-            return _dot_generic(acc, weights, inputs)
+            return [_dot_generic(total, weights, row(_ALL)) for total, row in zip(sums, inputs, strict=True)]
 
 
-def _dot_avx2(fn: Fn, acc: Value, weights: Sequence[Value], inputs: Sequence[Value], bits: int) -> Value:
+def _half_avx2(fn: Fn, acc: Value, weights: Sequence[Value], inputs: Sequence[Value], bits: int) -> Value:
     """Pairs of products in 16 bits, as many added there as cannot overflow, then widened."""
     together = 2**15 // (2 * (2**bits - 1) * 128)
     ones = fn.const(vector(I16, 16), 1)
-    halves = [acc.lanes(range(8)), acc.lanes(range(8, 16))]
-    pairs = list(zip(weights, inputs, strict=True))
-    for half in range(2):
-        pick = range(32 * half, 32 * half + 32)
-        for start in range(0, len(pairs), together):
-            total = fn.const(vector(I16, 16), 0)
-            for w, x in pairs[start : start + together]:
-                args = w.lanes(pick), x.bits(vector(I8, 64)).lanes(pick)
-                total = total + fn.call("llvm.x86.avx2.pmadd.ub.sw", vector(I16, 16), *args)
-            halves[half] = halves[half] + fn.call("llvm.x86.avx2.pmadd.wd", vector(I32, 8), total, ones)
-    return halves[0].lanes(range(16), halves[1])
+    for start in range(0, len(weights), together):
+        total = fn.const(vector(I16, 16), 0)
+        for w, x in list(zip(weights, inputs, strict=True))[start : start + together]:
+            total = total + fn.call("llvm.x86.avx2.pmadd.ub.sw", vector(I16, 16), w, x.bits(vector(I8, 32)))
+        acc = acc + fn.call("llvm.x86.avx2.pmadd.wd", vector(I32, 8), total, ones)
+    return acc
 
 
-def _dot_avx2_wide(fn: Fn, acc: Value, weights: Sequence[Value], inputs: Sequence[Value]) -> Value:
+def _half_avx2_wide(fn: Fn, acc: Value, weights: Sequence[Value], inputs: Sequence[Value], _: int) -> Value:
     """Bytes widened to 16 bits: products and pair sums cannot saturate, whatever the weights' range."""
     for weight, given in zip(weights, inputs, strict=True):
-        u, s = weight.zext(vector(I16, 64)), given.bits(vector(I8, 64)).sext(vector(I16, 64))
-        parts = []
-        for k in range(4):
-            a, b = u.lanes(range(16 * k, 16 * k + 16)), s.lanes(range(16 * k, 16 * k + 16))
-            parts.append(fn.call("llvm.x86.avx2.pmadd.wd", vector(I32, 8), a, b))
-        pairs = parts[0].lanes(range(16), parts[1]), parts[2].lanes(range(16), parts[3])
-        both = pairs[0].lanes(range(32), pairs[1])
-        acc = acc + both.lanes(range(0, 32, 2)) + both.lanes(range(1, 32, 2))
+        u, s = weight.zext(vector(I16, 32)), given.bits(vector(I8, 32)).sext(vector(I16, 32))
+        low, high = (
+            fn.call("llvm.x86.avx2.pmadd.wd", vector(I32, 8), u.lanes(pick), s.lanes(pick))
+            for pick in (range(16), range(16, 32))
+        )
+        pairs = low.lanes(range(16), high)
+        acc = acc + pairs.lanes(range(0, 16, 2)) + pairs.lanes(range(1, 16, 2))
     return acc
 
 

@@ -38,7 +38,7 @@ AVX512 = ISA(
     fused=True,
     half=True,
 )
-AVX2 = ISA("avx2", "x86-64-v3", (), ("avx2", "fma", "f16c", "bmi2"), tile=8, resident=8, fused=True, half=True)
+AVX2 = ISA("avx2", "x86-64-v3", (), ("avx2", "fma", "f16c", "bmi2"), tile=8, resident=4, fused=True, half=True)
 PORTABLE = ISA("portable", "", (), (), tile=4, resident=4, fused=False, half=False)
 ALL = {isa.name: isa for isa in (AVX512, AVX2, PORTABLE)}
 

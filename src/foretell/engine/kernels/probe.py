@@ -10,7 +10,7 @@ from __future__ import annotations
 from llvmlite import ir
 
 from foretell.engine import intrinsics
-from foretell.engine.emit import I8, I32, I64, PTR, Fn, Pointer, Var, vector
+from foretell.engine.emit import I8, I32, I64, PTR, Fn, Pointer, Value, Var, vector
 from foretell.engine.isa import ISA
 from foretell.engine.kernels.weights import BYTES, INTS, prefetch_run
 
@@ -80,11 +80,15 @@ def _peak(module: ir.Module, isa: ISA) -> None:
     with fn.range(begin, end), fn.range(0, _TURNS):
         for k, total in enumerate(sums):
             x = given.get() ^ k if changes else given.get()
-            total.set(intrinsics.dots(fn, [total.get()], weights, [[x] * per_sum], 4)[0])
+            total.set(intrinsics.dots(fn, [total.get()], weights, [_registers(x, per_sum)], 4)[0])
         if changes:
             given.set(given.get() + 1)
     _keep(sink, sums)
     fn.finish()
+
+
+def _registers(x: Value, count: int) -> intrinsics.Inputs:
+    return lambda lanes: [x.lanes(lanes)] * count
 
 
 def _keep(sink: Pointer, values: list[Var]) -> None:

@@ -14,7 +14,7 @@ from __future__ import annotations
 from llvmlite import ir
 
 from foretell.engine import intrinsics
-from foretell.engine.emit import F32, I8, I16, I32, I64, PTR, Fn, Pointer, Slot, Value, Var, vector
+from foretell.engine.emit import F32, I8, I16, I32, I64, LANES, PTR, Fn, Pointer, Slot, Value, Var, vector
 from foretell.engine.isa import ISA
 from foretell.engine.kernels.elementwise import silu
 from foretell.engine.kernels.weights import FLOATS, HALVES, INTS, prefetch_run, unpacked
@@ -66,6 +66,16 @@ def _sums(fn: Fn, rows: int, memory: Pointer) -> list[Var | Slot]:
     return [Slot(memory.at(64 * r), FLOATS) for r in range(rows)]
 
 
+def _broadcast(at: Pointer, count: int) -> intrinsics.Inputs:
+    """Groups of four inputs, each for all lanes. Where lanes come in parts they are read again, not kept."""
+
+    def read(lanes: range) -> list[Value]:
+        here = at if len(lanes) == LANES else at.opaque()
+        return [here.load(I32, 4 * v).splat(len(lanes)) for v in range(count)]
+
+    return read
+
+
 def _superblock(fn: Fn, layout: Layout, rows: int) -> None:
     """Per sub-block an exact integer dot product, scaled in float; per superblock the activation's scale.
 
@@ -93,7 +103,7 @@ def _superblock(fn: Fn, layout: Layout, rows: int) -> None:
                 if layout.offset:
                     start = [xs.load(I32, s * 8 + (sums_bytes * r + 4 * half)).splat() for r in range(rows)]
                 mine = range(half * per_scale, (half + 1) * per_scale)
-                given = [[inputs.load(I32, 256 * r + 4 * v).splat() for v in mine] for r in range(rows)]
+                given = [_broadcast(inputs.at(256 * r + 4 * mine[0]), len(mine)) for r in range(rows)]
                 dots = intrinsics.dots(fn, start, [vectors[v] for v in mine], given, layout.bits)
                 for total, dot in zip(part, dots, strict=True):
                     total.set(fn.fma(dot.to_float(), scale, total.get()))
@@ -132,8 +142,7 @@ def _block(fn: Fn, layout: Layout, rows: int) -> None:
         start = [fn.const(INTS, 0)] * rows
         if layout.offset:
             start = [xs.load(I32, 8 * r).splat() << layout.offset.bit_length() - 1 for r in range(rows)]
-        given = [[x.load(I32, 32 * r + 4 * v).splat() for v in range(8)] for r in range(rows)]
-        dots = intrinsics.dots(fn, start, vectors, given, layout.bits)
+        dots = intrinsics.dots(fn, start, vectors, [_broadcast(x.at(32 * r), 8) for r in range(rows)], layout.bits)
         for r in range(rows):
             acc[r].set(fn.fma(d * dx.load(F32, 4 * r).splat(), dots[r].to_float(), acc[r].get()))
             if m is not None:
