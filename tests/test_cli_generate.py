@@ -11,11 +11,17 @@ from pathlib import Path
 
 import pytest
 
+from foretell.accept.proposal import Proposal
+from foretell.accept.rule import Chance, Verdict
 from foretell.cli import run
 from foretell.cli.render import follow
+from foretell.codegen.round import Outcome, Parts, Round
 from foretell.errors import ForetellError
+from foretell.ir.ops import Pipeline
 from foretell.lab.suite import OVERALL, Prompt, Run, read_suite, summarise
+from foretell.runtime import bind
 from foretell.runtime.events import Result
+from foretell.runtime.width import Width
 
 TOY = ["--model", "toy"]
 FIELDS = [
@@ -152,10 +158,17 @@ def test_demo_compares_both_texts(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_demo_fails_when_the_texts_differ(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    from foretell.runtime import loop
+    def keeps_all(_: Pipeline) -> Round:
+        def play(parts: Parts, limit: int, _: Chance) -> Outcome:
+            first = next(iter(parts.sources.values()), None)
+            proposal = Proposal() if first is None else first.propose(limit)
+            choice = parts.verifier.verify(proposal).choice(len(proposal) - 1)
+            return Outcome(proposal, Verdict(tuple(range(len(proposal))), choice))
 
-    monkeypatch.setattr(loop, "accepted", lambda guesses, _: len(guesses))  # keeps wrong guesses
-    monkeypatch.setattr(loop.Width, "choose", lambda _, __, available: available)
+        return play
+
+    monkeypatch.setattr(bind, "build", keeps_all)
+    monkeypatch.setattr(Width, "choose", lambda _, __, available: available)
     assert run(["demo", *TOY]) == 1
     assert "differ" in capsys.readouterr().out
 

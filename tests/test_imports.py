@@ -39,7 +39,7 @@ LEAVES = {"accept.noise", "accept.sampling", "accept.warpers", "backend.protocol
 # The one name that lower layers may take from the package itself: its version, for the keys of cached files.
 VERSION = "__version__"
 
-HEAVY = {"llvmlite", "tokenizers", "huggingface_hub", "jinja2"}
+HEAVY = {"llguidance", "llvmlite", "tokenizers", "huggingface_hub", "jinja2"}
 
 
 def modules() -> dict[str, Path]:
@@ -116,6 +116,13 @@ def test_only_adapters_import_llvmlite() -> None:
         if any(name.split(".")[0] == "llvmlite" for name in imports(path))
     }
     assert users <= {"backend", "engine"}
+
+
+def test_one_adapter_imports_llguidance() -> None:
+    users = {
+        module for module, path in modules().items() if any(n.split(".")[0] == "llguidance" for n in imports(path))
+    }
+    assert users == {"accept.grammar"}
 
 
 @pytest.mark.parametrize("code", ["import foretell", "from foretell import cli; cli.run(['--help'])"])

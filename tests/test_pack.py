@@ -5,6 +5,7 @@ import multiprocessing
 import os
 import signal
 import time
+from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from foretell.engine import pack as packing
-from foretell.engine.dequantise import FORMATS, dequantise, unpack
+from foretell.engine.dequantise import FORMATS, Unpacked, dequantise, unpack
 from foretell.engine.layout import GROUP, LAYOUTS, Layout, groups
 from foretell.engine.native import NativeModel
 from foretell.engine.pack import open_pack, pack, pack_matrix, plan, write_pack
@@ -23,6 +24,12 @@ from foretell.models.gguf import GGUF
 from tiny import Zoo
 
 NOTHING = frozenset[str]()
+
+
+@pytest.fixture
+def gguf(zoo: Zoo) -> Iterator[GGUF]:
+    with GGUF.open(zoo.path("qwen2")) as gguf:
+        yield gguf
 
 
 def unpacked_quants(layout: Layout, low: np.ndarray, high: np.ndarray) -> np.ndarray:
@@ -47,22 +54,30 @@ def halves(data: np.ndarray, at: int) -> np.ndarray:
     return data[at : at + 32].view(np.uint16)
 
 
-@pytest.mark.parametrize("name", [name for name, layout in LAYOUTS.items() if layout.family == "superblock"])
-def test_superblocks_come_back(name: str) -> None:
-    layout, outputs, inputs = LAYOUTS[name], 19, 512
+def of_family(family: str) -> pytest.MarkDecorator:
+    return pytest.mark.parametrize("name", [name for name, layout in LAYOUTS.items() if layout.family == family])
+
+
+def packed(name: str, outputs: int, inputs: int) -> tuple[Unpacked, list[tuple[slice, np.ndarray]]]:
+    """Parts of a random matrix, and for each packed group which outputs it holds and its bytes."""
     data = _random(name, outputs, inputs)
-    pieces = unpack(name, data, (outputs, inputs))
     image = pack_matrix(name, data, outputs, inputs)
-    assert image.shape == (2, layout.group_bytes(inputs))
-    for group in range(2):
-        count = min(GROUP, outputs - GROUP * group)
-        rows = slice(GROUP * group, GROUP * group + count)
-        for number, block in enumerate(image[group].reshape(2, layout.block_bytes)):
+    spans = [slice(first, min(first + GROUP, outputs)) for first in range(0, outputs, GROUP)]
+    assert image.shape == (len(spans), LAYOUTS[name].group_bytes(inputs))
+    return unpack(name, data, (outputs, inputs)), list(zip(spans, image, strict=True))
+
+
+@of_family("superblock")
+def test_superblocks_come_back(name: str) -> None:
+    layout = LAYOUTS[name]
+    pieces, image = packed(name, 19, 512)
+    for rows, group in image:
+        count = rows.stop - rows.start
+        for number, block in enumerate(group.reshape(2, layout.block_bytes)):
             for run in range(8):
                 low, high = block[run * layout.low_bytes :], block[8 * layout.low_bytes + run * layout.high_bytes :]
-                quants = unpacked_quants(layout, low, high)
                 at = 256 * number + 32 * run
-                assert np.array_equal(quants[:count], pieces.q[rows, at : at + 32])
+                assert np.array_equal(unpacked_quants(layout, low, high)[:count], pieces.q[rows, at : at + 32])
             per_block = 256 // layout.sub
             of_block = slice(per_block * number, per_block * number + per_block)
             scales = block[layout.scales_at : layout.minima_at].reshape(per_block, GROUP).T
@@ -76,35 +91,29 @@ def test_superblocks_come_back(name: str) -> None:
                 assert pieces.dmin is not None
                 minima = block[layout.minima_at : layout.d_at].reshape(4, GROUP, 2).transpose(1, 0, 2).reshape(GROUP, 8)
                 assert np.array_equal(minima[:count], pieces.mins[rows, of_block])
-                assert np.array_equal(
-                    halves(block, layout.d_at + 32)[:count], pieces.dmin[rows, number].view(np.uint16)
-                )
+                dmin = halves(block, layout.d_at + 32)
+                assert np.array_equal(dmin[:count], pieces.dmin[rows, number].view(np.uint16))
 
 
-@pytest.mark.parametrize("name", [name for name, layout in LAYOUTS.items() if layout.family == "block"])
+@of_family("block")
 def test_blocks_come_back(name: str) -> None:
-    layout, outputs, inputs, blocks = LAYOUTS[name], 19, 96, 3
-    data = _random(name, outputs, inputs)
-    pieces = unpack(name, data, (outputs, inputs))
-    image = pack_matrix(name, data, outputs, inputs)
-    assert image.shape == (2, layout.group_bytes(inputs))
-    for group in range(2):
-        count = min(GROUP, outputs - GROUP * group)
-        rows = slice(GROUP * group, GROUP * group + count)
-        high_at = blocks * layout.low_bytes
-        d_at = high_at + blocks * layout.high_bytes
+    layout, blocks = LAYOUTS[name], 3
+    pieces, image = packed(name, 19, 32 * blocks)
+    high_at = blocks * layout.low_bytes
+    d_at = high_at + blocks * layout.high_bytes
+    for rows, group in image:
+        count = rows.stop - rows.start
         for block in range(blocks):
-            low, high = image[group][block * layout.low_bytes :], image[group][high_at + block * layout.high_bytes :]
+            low, high = group[block * layout.low_bytes :], group[high_at + block * layout.high_bytes :]
             quants = unpacked_quants(layout, low, high)
             assert np.array_equal(quants[:count], pieces.q[rows, 32 * block : 32 * block + 32])
-            d = halves(image[group], d_at + 32 * block)
+            d = halves(group, d_at + 32 * block)
             assert np.array_equal(d[:count], pieces.d[rows, block].view(np.uint16))
             assert (d[count:] == 0).all()
             if layout.minimum:
                 assert pieces.m is not None
-                assert np.array_equal(
-                    halves(image[group], d_at + 32 * (blocks + block))[:count], pieces.m[rows, block].view(np.uint16)
-                )
+                m = halves(group, d_at + 32 * (blocks + block))
+                assert np.array_equal(m[:count], pieces.m[rows, block].view(np.uint16))
 
 
 @pytest.mark.parametrize(("name", "kind"), [("F32", np.float32), ("F16", np.float16), ("BF16", np.uint16)])
@@ -143,50 +152,46 @@ def test_pieces_make_the_same_whole(name: str, outputs: int, blocks: int, rows: 
     assert whole.nbytes == LAYOUTS[name].bytes(outputs, inputs)
 
 
-def test_a_model_packs_the_same_in_memory_and_on_disk(zoo: Zoo, tmp_path: Path) -> None:
-    with GGUF.open(zoo.path("qwen2")) as gguf:
-        told: list[tuple[int, int]] = []
-        tensors, data = pack(gguf, NOTHING)
-        weights = write_pack(tmp_path / "a.pack", gguf, NOTHING, lambda done, total: told.append((done, total)))
-        assert weights.tensors == tensors
-        assert weights.data.tobytes() == data.tobytes()
-        assert weights.data.ctypes.data % 64 == 0
-        bias = weights.tensors["blk.0.attn_q.bias"]
-        tensor = gguf.tensors["blk.0.attn_q.bias"]
-        expected = dequantise(tensor.format, gguf.data(tensor.name), tensor.shape)
-        assert np.array_equal(data[bias.offset :].view(np.float32)[: bias.inputs], expected)
-        assert told == sorted(told)
-        assert told[-1] == (len(data), len(data))
+def test_a_model_packs_the_same_in_memory_and_on_disk(gguf: GGUF, tmp_path: Path) -> None:
+    told: list[tuple[int, int]] = []
+    tensors, data = pack(gguf, NOTHING)
+    weights = write_pack(tmp_path / "a.pack", gguf, NOTHING, lambda done, total: told.append((done, total)))
+    assert weights.tensors == tensors
+    assert weights.data.tobytes() == data.tobytes()
+    assert weights.data.ctypes.data % 64 == 0
+    bias = weights.tensors["blk.0.attn_q.bias"]
+    tensor = gguf.tensors["blk.0.attn_q.bias"]
+    expected = dequantise(tensor.format, gguf.data(tensor.name), tensor.shape)
+    assert np.array_equal(data[bias.offset :].view(np.float32)[: bias.inputs], expected)
+    assert told == sorted(told)
+    assert told[-1] == (len(data), len(data))
 
 
 def test_platforms_without_positioned_reads_map_the_file(
-    zoo: Zoo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    gguf: GGUF, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with GGUF.open(zoo.path("qwen2")) as gguf:
-        read = write_pack(tmp_path / "a.pack", gguf, NOTHING)
-        monkeypatch.delattr(os, "preadv", raising=False)
-        mapped = open_pack(tmp_path / "a.pack", gguf, NOTHING)
-        assert mapped is not None
-        assert isinstance(mapped.data, np.memmap)
-        assert mapped.data.tobytes() == read.data.tobytes()
-        assert mapped.data.ctypes.data % 64 == 0
+    read = write_pack(tmp_path / "a.pack", gguf, NOTHING)
+    monkeypatch.delattr(os, "preadv", raising=False)
+    mapped = open_pack(tmp_path / "a.pack", gguf, NOTHING)
+    assert mapped is not None
+    assert isinstance(mapped.data, np.memmap)
+    assert mapped.data.tobytes() == read.data.tobytes()
+    assert mapped.data.ctypes.data % 64 == 0
 
 
 def test_a_file_that_shrinks_while_it_is_read_is_no_pack(
-    zoo: Zoo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    gguf: GGUF, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "a.pack"
-    with GGUF.open(zoo.path("qwen2")) as gguf:
-        write_pack(path, gguf, NOTHING)
-        good, size = path.read_bytes(), path.stat().st_size
-        path.write_bytes(good[:-1000])
-        monkeypatch.setattr(packing.os, "fstat", lambda _: os.stat_result((0,) * 6 + (size, 0, 0, 0)))
-        assert open_pack(path, gguf, NOTHING) is None
+    write_pack(path, gguf, NOTHING)
+    good, size = path.read_bytes(), path.stat().st_size
+    path.write_bytes(good[:-1000])
+    monkeypatch.setattr(packing.os, "fstat", lambda _: os.stat_result((0,) * 6 + (size, 0, 0, 0)))
+    assert open_pack(path, gguf, NOTHING) is None
 
 
-def test_without_a_file_there_are_no_weights(zoo: Zoo, tmp_path: Path) -> None:
-    with GGUF.open(zoo.path("qwen2")) as gguf:
-        assert open_pack(tmp_path / "none.pack", gguf, NOTHING) is None
+def test_without_a_file_there_are_no_weights(gguf: GGUF, tmp_path: Path) -> None:
+    assert open_pack(tmp_path / "none.pack", gguf, NOTHING) is None
 
 
 def damage(image: bytes, kind: str) -> bytes:
@@ -228,37 +233,32 @@ DAMAGES = [
 
 
 @pytest.mark.parametrize("kind", DAMAGES)
-def test_a_damaged_pack_is_made_again(zoo: Zoo, tmp_path: Path, kind: str) -> None:
+def test_a_damaged_pack_is_made_again(gguf: GGUF, tmp_path: Path, kind: str) -> None:
     path = tmp_path / "packed" / "x.pack"
-    with GGUF.open(zoo.path("qwen2")) as gguf:
-        write_pack(path, gguf, NOTHING)
-        good = path.read_bytes()
-        bad = damage(good, kind)
-        assert bad != good
-        path.write_bytes(bad)
-        assert open_pack(path, gguf, NOTHING) is None
-        weights = write_pack(path, gguf, NOTHING)
-        assert weights.data.tobytes() == good[-len(weights.data) :]
+    write_pack(path, gguf, NOTHING)
+    good = path.read_bytes()
+    bad = damage(good, kind)
+    assert bad != good
+    path.write_bytes(bad)
+    assert open_pack(path, gguf, NOTHING) is None
+    weights = write_pack(path, gguf, NOTHING)
+    assert weights.data.tobytes() == good[-len(weights.data) :]
     assert path.read_bytes() == good
 
 
-def test_a_pack_of_another_model_is_not_taken(zoo: Zoo, tmp_path: Path) -> None:
+def test_a_pack_of_another_model_is_not_taken(zoo: Zoo, gguf: GGUF, tmp_path: Path) -> None:
     path = tmp_path / "x.pack"
     with GGUF.open(zoo.path("llama")) as other:
         write_pack(path, other, NOTHING)
-    with GGUF.open(zoo.path("qwen2")) as gguf:
-        assert open_pack(path, gguf, NOTHING) is None
+    assert open_pack(path, gguf, NOTHING) is None
 
 
-def test_a_full_disk_is_said_and_leaves_nothing(zoo: Zoo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_is_said_and_leaves_nothing(gguf: GGUF, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(handle: int, size: int) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(packing, "_reserve", full)
-    with (
-        GGUF.open(zoo.path("qwen2")) as gguf,
-        pytest.raises(ForetellError, match=r"cannot write .* No space left .* free space") as error,
-    ):
+    with pytest.raises(ForetellError, match=r"cannot write .* No space left .* free space") as error:
         write_pack(tmp_path / "x.pack", gguf, NOTHING)
     assert "\n" not in str(error.value)
     assert [path.name for path in tmp_path.iterdir() if path.suffix != ".lock"] == []
@@ -276,20 +276,17 @@ def test_the_space_is_taken_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
             packing._reserve(file.fileno(), 1 << 60)
 
 
-def test_an_unwritable_cache_is_said(zoo: Zoo, tmp_path: Path) -> None:
+def test_an_unwritable_cache_is_said(gguf: GGUF, tmp_path: Path) -> None:
     (tmp_path / "packed").write_text("in the way")
-    with (
-        GGUF.open(zoo.path("qwen2")) as gguf,
-        pytest.raises(ForetellError, match=r"cannot write the packed weights .* set FORETELL_CACHE"),
-    ):
+    with pytest.raises(ForetellError, match=r"cannot write the packed weights .* set FORETELL_CACHE"):
         write_pack(tmp_path / "packed" / "x.pack", gguf, NOTHING)
 
 
-def test_an_interrupt_leaves_nothing(zoo: Zoo, tmp_path: Path) -> None:
+def test_an_interrupt_leaves_nothing(gguf: GGUF, tmp_path: Path) -> None:
     def interrupt(done: int, total: int) -> None:
         raise KeyboardInterrupt
 
-    with GGUF.open(zoo.path("qwen2")) as gguf, pytest.raises(KeyboardInterrupt):
+    with pytest.raises(KeyboardInterrupt):
         write_pack(tmp_path / "x.pack", gguf, NOTHING, interrupt)
     assert [path.name for path in tmp_path.iterdir() if path.suffix != ".lock"] == []
 
@@ -302,7 +299,7 @@ def _pack_slowly(model: Path, path: Path) -> None:
         write_pack(path, gguf, NOTHING, crawl)
 
 
-def test_killed_while_packing(zoo: Zoo, tmp_path: Path) -> None:
+def test_killed_while_packing(zoo: Zoo, gguf: GGUF, tmp_path: Path) -> None:
     """What it leaves is never used, does not lock anybody out, and goes away with the next packing."""
     path = tmp_path / "x.pack"
     child = multiprocessing.get_context("spawn").Process(target=_pack_slowly, args=(zoo.path("qwen2"), path))
@@ -316,10 +313,9 @@ def test_killed_while_packing(zoo: Zoo, tmp_path: Path) -> None:
     (left,) = tmp_path.glob(".partial-*")
     other = tmp_path / ".partial-another-model"
     other.touch()
-    with GGUF.open(zoo.path("qwen2")) as gguf:
-        assert open_pack(path, gguf, NOTHING) is None
-        weights = write_pack(path, gguf, NOTHING)
-        assert weights.data.tobytes() == pack(gguf, NOTHING)[1].tobytes()
+    assert open_pack(path, gguf, NOTHING) is None
+    weights = write_pack(path, gguf, NOTHING)
+    assert weights.data.tobytes() == pack(gguf, NOTHING)[1].tobytes()
     assert not left.exists()
     assert other.exists()
 

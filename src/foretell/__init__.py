@@ -11,6 +11,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from foretell.accept.grammar import Grammar
     from foretell.api import Chat, Model, load
     from foretell.errors import ForetellError, UsageError
     from foretell.runtime.events import Event, Result
@@ -18,13 +19,14 @@ if TYPE_CHECKING:
     from foretell.runtime.settings import Options
 
 __version__ = "0.1.0"
-__all__ = ["Chat", "Event", "ForetellError", "Model", "Options", "Result", "Stream", "UsageError", "load"]
+__all__ = ["Chat", "Event", "ForetellError", "Grammar", "Model", "Options", "Result", "Stream", "UsageError", "load"]
 
 # Where a public name lives; imported when it is first used, so that `import foretell` and `foretell --help` are quick.
 _HOMES = {
     "Chat": "foretell.api",
     "Event": "foretell.runtime.events",
     "ForetellError": "foretell.errors",
+    "Grammar": "foretell.accept.grammar",
     "Model": "foretell.api",
     "Options": "foretell.runtime.settings",
     "Result": "foretell.runtime.events",

@@ -33,14 +33,26 @@ from time import perf_counter
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, Unpack
 
+from foretell.accept.grammar import Guide
+from foretell.accept.sampling import Sampling
 from foretell.backend.model import Backend
 from foretell.backend.protocol import Session
+from foretell.cost.facts import Facts
+from foretell.draft import sources
+from foretell.draft.grammar import Guarded
+from foretell.draft.source import Source
 from foretell.errors import ForetellError, UsageError
-from foretell.profile.machine import machine
-from foretell.profile.passes import free_rows, measure, remembered
+from foretell.ir.ops import Defer, Draft, Pipeline
+from foretell.profile.passes import free_rows
+from foretell.runtime.bind import Bound, bind
+from foretell.runtime.choose import DRAFT, choose, constrained, facts, widened
 from foretell.runtime.context import Context
+from foretell.runtime.drafter import Drafter
 from foretell.runtime.events import Result
 from foretell.runtime.loop import OnPrompt, Request, Stream
+from foretell.runtime.opening import Opening
+from foretell.runtime.paced import PacedLookup
+from foretell.runtime.route import is_sure, route_of, unrouted
 from foretell.runtime.settings import Options, Settings
 from foretell.runtime.width import Width
 
@@ -58,6 +70,7 @@ def load(
     cache_dir: Path | None = None,
     pull: bool = True,
     progress: "Progress | None" = None,
+    draft: str | Path | None = None,
 ) -> "Model":
     """Load a model.
 
@@ -69,42 +82,51 @@ def load(
         cache_dir: where models and compiled code are kept; None: the user's cache directory.
         pull: whether a missing model may be fetched.
         progress: told about fetching and packing.
+        draft: a smaller model that guesses what this one will say; named as the first one. It must have the same
+            tokens.
 
     Raises:
-        ForetellError: the model cannot be had, read or run here.
+        ForetellError: a model cannot be had, read or run here, or the two have different tokens.
         UsageError: an argument is out of range.
     """
     started = perf_counter()
     _check(threads, context)
-    name = None if name_or_path is None else str(name_or_path)
-    backend = _open(name, threads=threads, context=context, cache_dir=cache_dir, pull=pull, progress=progress)
-    costs = backend.pass_costs
-    if costs is None:
-        from foretell.models.cache import Cache  # noqa: PLC0415 — see `_open`
-
-        key = f"{backend.key}, {machine()}"
-        try:
-            costs = remembered(Cache(cache_dir).folder("profiles"), key, lambda: measure(backend.session()))
-        except BaseException:  # Ctrl-C, most likely
-            backend.close()
-            raise
-    return Model(backend, costs, perf_counter() - started)
+    opening = Opening(threads, context, cache_dir, pull, progress)
+    backend = opening.open(name_or_path)
+    try:
+        drafter = None if draft is None else opening.drafter(draft, backend)
+        if drafter is not None:
+            drafter.pass_costs()
+        return Model(backend, opening.costs(backend), perf_counter() - started, drafter)
+    except BaseException:  # Ctrl-C, most likely
+        backend.close()
+        raise
 
 
 class Model:
     """A loaded model. Use it as a context manager, or call `close`. Not for two threads at once.
 
     Attributes:
-        name: what was loaded. load_s: what loading took. backend: what runs it.
+        name: what was loaded. load_s: what loading took. backend: what runs it. drafter: the draft model, if any.
         pass_costs: measured milliseconds of a pass by row count.
     """
 
-    def __init__(self, backend: Backend, pass_costs: Mapping[int, float], load_s: float = 0.0) -> None:
+    def __init__(
+        self,
+        backend: Backend,
+        pass_costs: Mapping[int, float],
+        load_s: float = 0.0,
+        drafter: Drafter | None = None,
+    ) -> None:
         self.backend = backend
         self.name = backend.name
         self.pass_costs = dict(pass_costs)
         self.load_s = load_s
+        self.drafter = drafter
         self._session: Session | None = backend.session()
+        self._chosen: dict[str, Pipeline] = {}  # by level
+        self._guide: Guide | None = None  # made when the first grammar comes
+        self._small: Model | None = None  # the draft model as one that answers
 
     def __enter__(self) -> Self:
         return self
@@ -164,17 +186,12 @@ class Model:
             An iterator of events, with the `result` at the end.
         """
         started, settings = perf_counter(), Settings(**options)
-        context = Context(self.session)
+        request = self.request(self.encode(prompt, system, raw), settings, started)
+        model, context, settings = self._routed(request, settings)
         try:
-            request = self.request(self.encode(prompt, system, raw), settings, started)
-            return Stream(
-                request,
-                context,
-                self.backend.detokeniser(),
-                width=self.width(settings),
-                on_prompt=on_prompt,
-                on_end=context.close,
-            )
+            bound = model.bound(settings, request.sampling, model.width())
+            detokeniser = model.backend.detokeniser()
+            return Stream(request, context, detokeniser, bound, on_prompt=on_prompt, on_end=context.close)
         except BaseException:
             context.close()
             raise
@@ -217,18 +234,80 @@ class Model:
             started_s=started,
         )
 
-    def width(self, settings: Settings) -> Width | None:
-        """A new rule for the number of guesses; None without speculation.
+    def width(self) -> Width:
+        """A new rule for the number of looked-up guesses.
 
         It may use more than the free rows, as far as passes were measured: only where it expects that to pay.
         """
-        most = max(self.pass_costs)
-        return Width(self.pass_costs, most - 1) if settings.speculation and most > 1 else None
+        return Width(self.pass_costs, max(self.pass_costs) - 1)
+
+    @property
+    def facts(self) -> Facts:
+        """What the compiler decides by."""
+        return facts(self.pass_costs, {} if self.drafter is None else {DRAFT: self.drafter.pass_costs()})
+
+    def _routed(self, request: Request, settings: Settings) -> "tuple[Model, Context, Settings]":
+        """Who answers a request, in what context, and under which settings: the pipeline may route it."""
+        route, pipeline = route_of(settings.pipeline), settings.pipeline
+        if route is None or pipeline is None:
+            return self, Context(self.session), settings
+        if self.drafter is None or route.small != DRAFT:
+            raise UsageError(f"pipeline {pipeline.name} routes to {route.small!r}: load it with --draft")
+        settings = replace(settings, pipeline=unrouted(pipeline))
+        if self._small is None:
+            self._small = Model(self.drafter.backend(), self.drafter.pass_costs())
+        context = Context(self._small.session)
+        if is_sure(route, request, context):
+            return self._small, context, settings
+        context.close()
+        return self, Context(self.session), settings
+
+    def pipeline(self, settings: Settings) -> Pipeline:
+        """What the level of these settings comes to here."""
+        speculates = settings.speculation and max(self.pass_costs) > 1  # no guess was ever measured otherwise
+        level = settings.level if speculates else "O0"
+        if level not in self._chosen:
+            self._chosen[level] = choose(level, self.facts)
+        chosen = self._chosen[level]
+        return chosen if settings.grammar is None else constrained(chosen)
+
+    def bound(self, settings: Settings, sampling: Sampling, width: Width) -> Bound:
+        """The pipeline of a generation, ready to run; `width` paces lookup unless a pipeline was given."""
+        vocabulary, paced = self.session.vocabulary, settings.pipeline is None
+        pipeline = settings.pipeline or widened(self.pipeline(settings), width.limit)
+
+        walk = None
+        if settings.grammar is not None:
+            self._guide = self._guide or Guide(self.backend.codec, vocabulary)
+            walk = self._guide.walk(settings.grammar)
+
+        def make(statement: Draft) -> Source:
+            source = unlimited(statement)
+            return source if walk is None else Guarded(source, walk)
+
+        def unlimited(statement: Draft) -> Source:
+            if paced and statement.source == "lookup":
+                return PacedLookup(width)
+            if statement.source != "model":
+                return sources.make(statement, sampling, vocabulary, walk=walk)
+            if self.drafter is None or statement.of != DRAFT:
+                raise UsageError(
+                    f"pipeline {pipeline.name} asks the model {statement.of!r}, which is not loaded: give --draft"
+                    if statement.of == DRAFT
+                    else f"pipeline {pipeline.name} asks the model {statement.of!r}: the draft model is called {DRAFT}"
+                )
+            deferring = any(isinstance(each, Defer) and each.proposal == statement.name for each in pipeline.statements)
+            reader = self.drafter.reader(statement)
+            return sources.make(statement, sampling, vocabulary, reader=reader, deferring=deferring, walk=walk)
+
+        return bind(pipeline, make, sampling, walk)
 
     def close(self) -> None:
         """Give back memory and threads."""
         if self._session is not None:
             self._session = None
+            if self.drafter is not None:
+                self.drafter.close()
             self.backend.close()
 
 
@@ -256,7 +335,7 @@ class Chat:
         self._known: tuple[str, list[int]] = ("", [])  # rendered text so far and exactly its tokens, as generated
         self._asked: tuple[str, str, list[int]] = ("", "", [])  # question, rendered prompt, its tokens
         self._stream: Stream | None = None
-        self._width: Width | None = None  # learns through all turns
+        self._width = model.width()  # learns through all turns
 
     @property
     def messages(self) -> list[dict[str, str]]:
@@ -270,12 +349,12 @@ class Chat:
         started, settings = perf_counter(), Settings(**options)
         self._remember()
         question = {"role": "user", "content": checked_text(text)}
+        if route_of(settings.pipeline) is not None:
+            raise UsageError("a conversation cannot be routed: use a pipeline without route()")
         rendered, ids, dropped = self._fit(question, settings)
         request = self.model.request(ids, settings, started)
-        if settings.speculation and self._width is None:
-            self._width = self.model.width(settings)
-        width = self._width if settings.speculation else None
-        stream = Stream(request, self._context, self.model.backend.detokeniser(), width=width, on_prompt=on_prompt)
+        bound = self.model.bound(settings, request.sampling, self._width)
+        stream = Stream(request, self._context, self.model.backend.detokeniser(), bound, on_prompt=on_prompt)
         del self._messages[:dropped]
         self.dropped = dropped
         self.reused_tokens = _common(self._context.tokens, ids)
@@ -299,8 +378,8 @@ class Chat:
         """Add the last question and its answer to the history, once the answer is complete."""
         if self._stream is None:
             return
-        result, (question, rendered, ids) = self._stream.result, self._asked
-        self._stream = None
+        stream, self._stream = self._stream, None  # let go first: one that failed must not fail every later turn
+        result, (question, rendered, ids) = stream.result, self._asked
         if not result.tokens:
             return
         self._messages += [{"role": "user", "content": question}, {"role": "assistant", "content": result.text}]
@@ -340,31 +419,6 @@ def _check(threads: int | None, context: int | None) -> None:
         raise UsageError(f"threads is {threads}, must be between 1 and the number of processors, {processors}")
     if context is not None and context < 2:
         raise UsageError(f"context is {context}, must be 2 or more")
-
-
-def _open(
-    name: str | None,
-    *,
-    threads: int | None,
-    context: int | None,
-    cache_dir: Path | None,
-    pull: bool,
-    progress: "Progress | None",
-) -> Backend:
-    if name == "toy":
-        from foretell.backend.toy import ToyBackend  # noqa: PLC0415 — only when it is asked for
-
-        return ToyBackend() if context is None else replace(ToyBackend(), context=context)
-    from foretell.backend.native import NativeBackend  # noqa: PLC0415 — the store and the engine are heavy
-    from foretell.models.store import Store  # noqa: PLC0415
-
-    store = Store(cache_dir)
-    chosen = store.catalogue.default if name is None else name
-    path = store.resolve(chosen, progress, pull)
-    digest = store.digest(path, progress)
-    return NativeBackend(
-        path, chosen, digest, cache_dir=store.cache.root, threads=threads, context=context, progress=progress
-    )
 
 
 def checked_text(prompt: str) -> str:

@@ -52,6 +52,15 @@ def row_key(seed: int, position: int) -> tuple[int, int]:
     return z >> 32, z & 0xFFFFFFFF
 
 
+def shifted(seed: int, by: int) -> int:
+    """The seed whose noise at any position is that of `seed` at the position `by` further on.
+
+    >>> row_key(shifted(7, 100), 5) == row_key(7, 105)
+    True
+    """
+    return _unmix64((_mix64(seed) + by * STRIDE) & MASK64)
+
+
 def bits(key: tuple[int, int], tokens: NDArray[np.uint32]) -> NDArray[np.uint32]:
     """32 uniform bits per token id; a permutation of the ids for each key."""
     return _mix32(_mix32(tokens + np.uint32(key[0])) ^ np.uint32(key[1]))
@@ -107,3 +116,11 @@ def _mix64(x: int) -> int:
     x = ((x ^ (x >> a)) * m) & MASK64
     x = ((x ^ (x >> b)) * n) & MASK64
     return x ^ (x >> c)
+
+
+def _unmix64(x: int) -> int:
+    """The inverse of _mix64; every one of its steps is a permutation."""
+    a, m, b, n, c = MIX64
+    x = ((x ^ (x >> c) ^ (x >> 2 * c)) * pow(n, -1, 2**64)) & MASK64
+    x = ((x ^ (x >> b) ^ (x >> 2 * b)) * pow(m, -1, 2**64)) & MASK64
+    return x ^ (x >> a) ^ (x >> 2 * a)

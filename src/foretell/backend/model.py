@@ -43,6 +43,10 @@ class Codec(Protocol):
         """Ids of a text of which some parts are protected: only elsewhere control tokens are recognised."""
         ...
 
+    def text_bytes(self, token: int) -> bytes:
+        """The bytes that a token adds to the text; none for a control token."""
+        ...
+
     def decode(self, ids: Iterable[int]) -> str:
         """Text of ids."""
         ...

@@ -21,6 +21,9 @@ class NativeBackend:
         path: the file. name: what a person calls it. digest: its SHA-256, the key of what is derived from it.
         cache_dir: root of the cache folder.
         threads, context: None lets the engine choose. progress: told how far packing is.
+        beside: a model whose threads this one shares: the target, for its draft.
+        form: of a draft: how many tokens it can say (0: all; else the first so many, which are the frequent ones in a
+            vocabulary made by merging, and the end tokens), and the format that its weights are lowered to.
     """
 
     def __init__(
@@ -33,6 +36,8 @@ class NativeBackend:
         threads: int | None = None,
         context: int | None = None,
         progress: "Progress | None" = None,
+        beside: "NativeBackend | None" = None,
+        form: tuple[int, str] = (0, ""),
     ) -> None:
         from foretell.engine.native import PIECE_ROWS, NativeModel  # noqa: PLC0415 — heavy; the toy needs none of it
         from foretell.models.detokenise import Detokeniser as Utf8Detokeniser  # noqa: PLC0415
@@ -46,28 +51,47 @@ class NativeBackend:
         self.name = name
         self.piece_rows = PIECE_ROWS
         self.pass_costs: Mapping[int, float] | None = None  # to be measured
-        self._digest = digest
-        self._model = NativeModel.load(
-            path, threads=threads, context=context, cache_dir=cache_dir, digest=digest, progress=packing
+        self._digest, self._form = digest, form
+        keep, precision = form
+        self.model: NativeModel = NativeModel.load(
+            path,
+            threads=threads,
+            context=context,
+            cache_dir=cache_dir,
+            digest=digest,
+            progress=packing,
+            beside=None if beside is None else beside.model,
+            keep=_frequent(path, keep, cache_dir) if keep else None,
+            precision=precision or None,
         )
-        tokenizer = Tokenizer.from_gguf(self._model.gguf, cache_dir / "tokenizers")
+        tokenizer = Tokenizer.from_gguf(self.model.gguf, cache_dir / "tokenizers")
         self.codec: Codec = tokenizer
         self.detokeniser: Callable[[], Detokeniser] = partial(Utf8Detokeniser, tokenizer)
-        self.template: Template = ChatTemplate.from_gguf(self._model.gguf)
+        self.template: Template = ChatTemplate.from_gguf(self.model.gguf)
 
     @property
     def key(self) -> str:
         """File, threads, instruction set and engine, on which the costs of passes depend."""
-        model = self._model
-        return f"{self._digest}, {model.team.threads} threads, {model.kernels.isa.name}, engine {_engine()}"
+        model = self.model
+        form = "" if self._form == (0, "") else f", form {self._form}"
+        return f"{self._digest}{form}, {model.team.threads} threads, {model.kernels.isa.name}, engine {_engine()}"
 
     def session(self) -> Session:
         """A new session."""
-        return self._model.session()
+        return self.model.session()
 
     def close(self) -> None:
         """Give back memory and threads."""
-        self._model.close()
+        self.model.close()
+
+
+def _frequent(path: Path, count: int, cache_dir: Path) -> list[int]:
+    from foretell.models.gguf import GGUF  # noqa: PLC0415 — see NativeBackend
+    from foretell.models.tokenizer import Tokenizer  # noqa: PLC0415
+
+    with GGUF.open(path) as gguf:
+        tokenizer = Tokenizer.from_gguf(gguf, cache_dir / "tokenizers")
+    return sorted({*range(min(count, tokenizer.vocabulary)), *tokenizer.end_ids})
 
 
 def _engine() -> str:

@@ -195,6 +195,10 @@ class ToyCodec:
             ids += [256 + SPECIAL.index(part)] if special and part in SPECIAL else part.encode()
         return ids
 
+    def text_bytes(self, token: int) -> bytes:
+        """The byte; none for a special token."""
+        return bytes([token]) if token < 256 else b""
+
     def decode(self, ids: Iterable[int]) -> str:
         """Text without special tokens; bytes that are no UTF-8 become U+FFFD."""
         return bytes(token for token in ids if token < 256).decode("utf-8", "replace")

@@ -20,6 +20,8 @@ COMMANDS = {
     "models": "models",
     "pull": "pull",
     "cache": "cache",
+    "compile": "compile",
+    "audit": "audit",
     "bench": "bench",
 }
 

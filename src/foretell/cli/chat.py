@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import os
 import sys
 from typing import TYPE_CHECKING
 
@@ -49,7 +50,10 @@ def chat(
     )
     Settings(**settings)
     with contextlib.suppress(ImportError):  # line editing, where the platform has it
-        import readline  # noqa: F401
+        import readline
+
+        if os.environ.get("TERM", "dumb") != "dumb":  # lines pasted together are one message
+            readline.parse_and_bind("set enable-bracketed-paste on")
     with options.opened(model, threads, context) as loaded:
         typer.echo(f"{loaded.name}, context of {loaded.context} tokens. {HELP}", file=sys.stderr)
         _converse(loaded, loaded.chat(system), settings, json_)
@@ -77,6 +81,8 @@ def _converse(model: "Model", conversation: "Chat", settings: "Options", json_: 
                     _answer(model, conversation, line, settings, json_)
                 except ForetellError as error:
                     typer.echo(f"error: {error}", file=sys.stderr)
+                except KeyboardInterrupt:  # a second Ctrl-C, which came when the answer had ended already
+                    typer.echo(file=sys.stderr)
 
 
 def _read() -> str | None:
@@ -85,13 +91,25 @@ def _read() -> str | None:
 
     while True:
         try:
-            return input("> " if sys.stdin.isatty() else "")
+            return _ask()
         except EOFError:
+            if sys.stdin.isatty():
+                typer.echo(file=sys.stderr)  # the cursor still stands behind the prompt
             return None
         except KeyboardInterrupt:
             typer.echo(f"\n{HELP}", file=sys.stderr)
         except UnicodeDecodeError as error:
             raise ForetellError(f"the input is not UTF-8 ({error.reason}): convert it, e.g. with iconv") from error
+
+
+def _ask() -> str:
+    """A line after a prompt, which is for people: it never goes where answers are piped."""
+    if not sys.stdin.isatty():
+        return input()
+    if sys.stdout.isatty():
+        return input("> ")  # with line editing
+    typer.echo("> ", nl=False, err=True)
+    return input()
 
 
 def _answer(model: "Model", conversation: "Chat", line: str, settings: "Options", json_: bool) -> None:
@@ -106,7 +124,7 @@ def _answer(model: "Model", conversation: "Chat", line: str, settings: "Options"
             file=sys.stderr,
         )
     result = follow(stream, (lambda _: None) if json_ else printer)
-    printer.end()
+    printer.end(result)
     if json_:
         extra = {"dropped": conversation.dropped, "reused_tokens": conversation.reused_tokens}
         typer.echo(json.dumps(result.to_json() | extra))

@@ -83,7 +83,7 @@ def demo(
         stream = loaded.stream(PROMPT, max_tokens=max_tokens, on_prompt=printer.meter)
         printer.stream = stream
         lookup = follow(stream, (lambda _: None) if json_ else printer)
-        printer.end()
+        printer.end(lookup)
         if lookup.finish == "cancelled":
             return 130
         typer.echo("\nThe same prompt without speculation, for comparison ...", file=sys.stderr)

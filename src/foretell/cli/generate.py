@@ -23,6 +23,12 @@ def generate(
     stop: options.Stop = None,
     logprobs: options.Logprobs = 0,
     no_speculation: options.NoSpeculation = False,
+    level: options.Level = "2",
+    draft: options.Draft = None,
+    pipeline: options.PipelineFile = None,
+    schema: options.SchemaFile = None,
+    regex: options.Regex = None,
+    grammar: options.GrammarFile = None,
     threads: options.Threads = None,
     context: options.ContextSize = None,
     raw: Annotated[bool, typer.Option("--raw", help="Continue the text as it is, without a chat template.")] = False,
@@ -45,11 +51,14 @@ def generate(
         stop=stop or (),
         logprobs=logprobs,
         speculation=not no_speculation,
+        level=options.level_name(level),
+        pipeline=options.read_pipeline(pipeline),
+        grammar=options.read_grammar(schema, regex, grammar),
     )
     Settings(**settings)  # wrong values are reported before a model is loaded
     text = options.read_prompt(prompt)
     events: list[Event] = []
-    with options.opened(model, threads, context) as loaded:
+    with options.opened(model, threads, context, draft) as loaded:
         printer = Printer()
         stream = loaded.stream(text, system=system, raw=raw, on_prompt=printer.meter, **settings)
         printer.stream = stream
@@ -60,7 +69,7 @@ def generate(
                 printer(event)
 
         result = follow(stream, show)
-        printer.end()
+        printer.end(result)
         if json_:
             extra = {"logprobs": logprob_json(events)} if logprobs else {}
             typer.echo(json.dumps(result.to_json() | extra))

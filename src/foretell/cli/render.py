@@ -52,11 +52,13 @@ class Printer:
             if self.stream is not None:
                 self.stream.cancel()
 
-    def end(self) -> None:
-        """End the line if text stands on it."""
+    def end(self, result: "Result") -> None:
+        """End the line if text stands on it, or the ^C that a terminal shows for a key that no text follows."""
         self.meter.clear()
         if not self._ends_line:
             self.write("\n")
+        elif result.finish == "cancelled" and sys.stderr.isatty():
+            sys.stderr.write("\n")
 
 
 class PromptMeter:

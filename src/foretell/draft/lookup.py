@@ -10,10 +10,24 @@ long as the text (one token over and over), so at most WALK links are followed: 
 are up to date, shorter ones may remember an older place. Every place is a real one.
 """
 
-from collections.abc import Iterable
+from bisect import bisect_right
+from collections.abc import Iterable, Sequence
 from typing import Final
 
+from foretell.accept.proposal import Proposal, chain
+
 WALK: Final = 24  # suffix links followed per token; chains in prose and code have 3 to 8
+
+LENGTHS: Final = (1, 2, 3, 4, 6, 8, 12, 16, 24)  # where a new class of match lengths begins
+# How often a guess is right that continues a match of such a length, before anything was seen: about what 160 texts in
+# Qwen's tokens showed (answers to GSM8K, HumanEvalPack, MBPP; halves of Spec-Bench prompts). The speed simulated with
+# widths chosen by them changes by less than 2 % when they are halved or doubled.
+PRIOR: Final = (0.18, 0.33, 0.45, 0.52, 0.65, 0.80, 0.90, 0.92, 0.94)
+
+
+def chance(match_length: int) -> float:
+    """Chance that a guess continuing a match of this many tokens is right."""
+    return PRIOR[max(0, bisect_right(LENGTHS, match_length) - 1)]
 
 
 class Lookup:
@@ -45,18 +59,34 @@ class Lookup:
         for token in tokens:
             self._add(token)
 
-    def propose(self, limit: int) -> list[int]:
-        """Up to `limit` guesses: exactly that many when the newest token stood before, else none.
+    def propose(self, limit: int, after: Sequence[int] = ()) -> list[int]:
+        """Up to `limit` guesses behind the text and the tokens of `after`.
 
-        A copy that reaches the end of the text goes on with its own guesses, as a repetition does.
+        Exactly that many when the newest token stood in the text before, else none. A copy that reaches the end goes on
+        with its own guesses, as a repetition does.
         """
-        if self.match_length == 0 or limit <= 0:
+        length, start = self.match(after)
+        if length == 0 or limit <= 0:
             return []
-        tokens, start = self._tokens, self.match_end
-        guesses = tokens[start : start + limit]
+        guesses = self._tokens[start : start + limit]
+        guesses += after[: limit - len(guesses)]
         while len(guesses) < limit:
             guesses += guesses[: limit - len(guesses)]
         return guesses
+
+    def match(self, after: Sequence[int] = ()) -> tuple[int, int]:
+        """The longest suffix of the text and `after` that stood in the text: its length, and a position behind it."""
+        if not after:
+            return self.match_length, self.match_end
+        transitions, links, lengths = self._next, self._links, self._lengths
+        length, state = self.match_length, max(0, links[self._newest])
+        for token in after:
+            while state and token not in transitions[state]:
+                state = links[state]
+                length = lengths[state]
+            if token in transitions[state]:
+                state, length = transitions[state][token], length + 1
+        return length, self._ends[state] if length else 0
 
     def _add(self, token: int) -> None:
         transitions, links, lengths, ends = self._next, self._links, self._lengths, self._ends
@@ -97,3 +127,24 @@ class Lookup:
             transitions[walker][token] = clone
             walker = links[walker]
         return clone
+
+
+class LookupSource:
+    """The draft source `lookup`."""
+
+    def __init__(self, name: str, width: int) -> None:
+        self.name = name
+        self._width, self._lookup = width, Lookup()
+
+    def extend(self, tokens: Sequence[int]) -> None:
+        """Committed tokens."""
+        self._lookup.extend(tokens)
+
+    def propose(self, limit: int, after: Sequence[int] = ()) -> Proposal:
+        """A chain, or nothing when the newest token is new."""
+        guesses = self._lookup.propose(min(limit, self._width), after)
+        length, _ = self._lookup.match(after)
+        return chain(guesses, self.name, chances=[chance(length + i) for i in range(len(guesses))])
+
+    def close(self) -> None:
+        """Nothing to give back."""

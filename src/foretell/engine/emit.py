@@ -209,6 +209,10 @@ class Pointer:
         raw = self.fn.lift(offset, I64)
         return Pointer(self.fn, self.fn.b.gep(self.raw, [raw]))
 
+    def given(self) -> Value:
+        """Whether it is not null: records leave out what is not wanted by a null address."""
+        return Value(self.fn, self.fn.b.ptrtoint(self.raw, I64)).ne(0)
+
     def _typed(self, kind: ir.Type, offset: Value | int) -> Any:
         return self.fn.b.bitcast(self.at(offset).raw, kind.as_pointer())
 

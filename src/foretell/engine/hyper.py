@@ -53,6 +53,11 @@ class Hyper:
     qkv_biases: bool
     qk_norms: bool
 
+    @property
+    def output(self) -> str:
+        """The output matrix's name: in tied models the embeddings serve as it."""
+        return "token_embd.weight" if self.tied else "output.weight"
+
     @staticmethod
     def read(gguf: GGUF) -> "Hyper":
         """The shape of a model whose tensors are all there, have that shape, and are all used."""

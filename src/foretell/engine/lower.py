@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from foretell.engine.graph import Add, Attention, Embed, Gated, Graph, Multiply, Norm, Product, Scores, Silu, users
 from foretell.engine.hyper import Hyper
-from foretell.engine.kernels import attention, product, rowwise
+from foretell.engine.kernels import attention, product, rowwise, spread
 from foretell.engine.layout import ACTIVATIONS, LAYOUTS, aligned, float_bits, groups, page_layer_bytes
 from foretell.engine.pack import Weights
 from foretell.engine.scoring import OPS, Need, Scorer
@@ -73,12 +73,14 @@ class Lowering:
         threads: int,
         rows: int,
         wanted: int,
+        keep: NDArray[np.int32] | None = None,
     ) -> None:
         self.rows, self.wanted = rows, wanted
         self.stages: list[list[Op]] = []
         self.attentions: list[NDArray[np.int64]] = []
         self.frame = Frame(rows)
         self._graph, self._hyper, self._weights, self.threads = graph, hyper, weights, threads
+        self._kept = keep  # the token ids of the output matrix, ascending; None: all of the vocabulary
         self._rope = rope  # float32 [2, context, rope_size / 2]: cosines, sines
         self._keep: list[NDArray[np.generic]] = []
         self._users = users(graph)
@@ -104,12 +106,12 @@ class Lowering:
             self._address(4 * rows * h.heads * h.head_size),
         )
         self._hidden, self._hidden2 = self._address(4 * rows * groups(h.feed_forward) * 16), 0
-        self._vocabulary = groups(h.vocabulary) * 16
-        self._logits = self._array(4 * self.wanted * self._vocabulary).view(np.float32)[
-            : self.wanted * self._vocabulary
-        ]
-        self._logits = self._logits.reshape(self.wanted, self._vocabulary)
-        self.scorer = Scorer(self._logits, h.vocabulary, self.threads)
+        self._logits = self._logit_rows(h.vocabulary)
+        self._kept_logits = self._logits  # as the output matrix gives them
+        if self._kept is not None:
+            self._kept_logits = self._logit_rows(len(self._kept))
+            self._logits[:] = -np.inf
+        self.scorer = Scorer(self._logits, h.vocabulary, self.threads, None if self._kept is None else len(self._kept))
         self._shared_forms: dict[tuple[int, str, bool], tuple[int, int, int]] = {}
         self._normed = self._address(4 * h.width * self.threads)
         group_heads = h.heads // h.kv_heads
@@ -118,6 +120,12 @@ class Lowering:
         self._scratch = self._address(attention.scratch_bytes(group_heads) * self.threads)
         self._product_scratch = self._address(product.scratch_bytes(max(rows, self.wanted)) * self.threads)
         self._scratch_bytes = attention.scratch_bytes(group_heads)
+
+    def _logit_rows(self, outputs: int) -> NDArray[np.float32]:
+        """Memory for a number for each wanted row and output, outputs padded to 16."""
+        stride = groups(outputs) * 16
+        flat = self._array(4 * self.wanted * stride).view(np.float32)[: self.wanted * stride]
+        return flat.reshape(self.wanted, stride)
 
     def _form(self, width: int, family: str, *, wanted: bool) -> tuple[int, int, int]:
         """Memory for rows of a width in a quantised form; read before it is written again, so it serves all layers."""
@@ -186,6 +194,8 @@ class Lowering:
             case Attention():
                 self._attention(number, node)
             case Scores():
+                if self._kept is not None:
+                    self._spread(self._kept)
                 for op in OPS:
                     factor = self.scorer.spans if op.by_span else 1
                     self._stage(Op(op.kernel, self.scorer.record, Items.WANTED, factor, 1, op.need))
@@ -236,7 +246,7 @@ class Lowering:
         wanted = any(isinstance(self._graph[u], Scores) for u in self._users[number])
         join = False
         if wanted:
-            out, stride = int(self._logits.ctypes.data), self._vocabulary
+            out, stride = int(self._kept_logits.ctypes.data), self._kept_logits.shape[1]
         elif node.onto is not None:
             out, stride = self._place[node.onto]
         else:
@@ -253,6 +263,12 @@ class Lowering:
         fields += [self._weights.address(node.bias) if node.bias else 0, int(node.onto is not None)]
         self._stage(self._groups_op(f"product_{packed.layout}", fields, node.weight, 1), join=join)
         self._place[number] = out, stride
+
+    def _spread(self, kept: NDArray[np.int32]) -> None:
+        source, target = self._kept_logits, self._logits
+        fields = [int(source.ctypes.data), source.shape[1], len(kept), int(kept.ctypes.data)]
+        fields += [int(target.ctypes.data), target.shape[1]]
+        self._stage(Op("spread", self._record(fields, spread.FIELDS), Items.WANTED, spread.spans(len(kept)), 1))
 
     def _quantise(self, number: int, width: int) -> None:
         source, stride = self._place[number]

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from foretell.engine import isa as instruction_sets
+from foretell.engine.approximate import Approximated
 from foretell.engine.arch import ARCHITECTURES
 from foretell.engine.dequantise import dequantise
 from foretell.engine.fuse import fuse
@@ -33,15 +34,24 @@ class NativeModel:
     """Weights, compiled kernels and threads. `session()` gives sequences to run."""
 
     def __init__(
-        self, path: Path, gguf: GGUF, weights: Weights, kernels: Kernels, threads: int | None, context: int | None
+        self,
+        path: Path,
+        gguf: GGUF,
+        weights: Weights,
+        kernels: Kernels,
+        threads: int | None,
+        context: int | None,
+        keep: NDArray[np.int32] | None = None,
+        beside: NativeModel | None = None,
     ) -> None:
         self.path, self.gguf = path, gguf
         self.hyper = h = Hyper.read(gguf)
         self.context = h.context if context is None else context
-        self.weights, self.kernels = weights, kernels
-        formats = {name: t.format for name, t in gguf.tensors.items()}
+        self.weights, self.kernels, self.keep = weights, kernels, keep
+        formats = {name: packed.layout for name, packed in weights.tensors.items()}
         self.graph = fuse(ARCHITECTURES[h.architecture](h), formats)
-        self.team = Team(kernels, threads)
+        self.team: Team = Team(kernels, threads) if beside is None else beside.team
+        self._owns_team = beside is None
         self._rope = rope_table(inverse_frequencies(gguf, h), self.context, h.rope_magnitude)
         embedding = gguf.tensors["token_embd.weight"]
         self._embedding_format = embedding.format
@@ -58,11 +68,17 @@ class NativeModel:
         cache_dir: Path | None = None,
         digest: str | None = None,
         progress: Callable[[int, int], None] | None = None,
+        keep: Sequence[int] | None = None,
+        precision: str | None = None,
+        beside: NativeModel | None = None,
     ) -> NativeModel:
         """Load a GGUF file; pack its weights if that was not done before.
 
         cache_dir: where packed weights and compiled code are kept; None keeps them in memory. digest: the file's, if
         known; otherwise its identity on disk is the key. progress(done bytes, all bytes): of packing.
+        keep: the token ids that the model can say; all others score minus infinity. precision: "Q4_0" or "Q4_K", what
+        matrices of more bits are stored in. See `foretell.engine.approximate`.
+        beside: a model whose threads and instruction set this one shares, for as long as that one lives.
         """
         path = Path(path)
         gguf = GGUF.open(path)
@@ -70,17 +86,18 @@ class NativeModel:
             hyper = Hyper.read(gguf)
             _check(hyper, context)
             choose_threads(threads)  # refused now rather than after a long packing
-            chosen = instruction_sets.choose(isa)
+            source = Approximated(gguf, hyper, keep=keep, precision=precision)
+            chosen = instruction_sets.choose(isa) if beside is None else beside.kernels.isa
             skip = frozenset() if hyper.tied else frozenset({"token_embd.weight"})
             skip |= {"rope_freqs.weight"}
-            used = {t.format for n, t in gguf.tensors.items() if len(t.shape) == 2 and n not in skip}
+            used = {t.format for n, t in source.tensors.items() if len(t.shape) == 2 and n not in skip}
             kernels = _kernels(chosen, used, cache_dir / "code" if cache_dir else None)
             if cache_dir is None:
-                weights = Weights(*pack(gguf, skip, progress))
+                weights = Weights(*pack(source, skip, progress))
             else:
-                place = cache_dir / "packed" / f"{digest or _identity(path)}-v{VERSION}.pack"
-                weights = open_pack(place, gguf, skip) or write_pack(place, gguf, skip, progress)
-            return NativeModel(path, gguf, weights, kernels, threads, context)
+                place = cache_dir / "packed" / f"{digest or _identity(path)}{source.key}-v{VERSION}.pack"
+                weights = open_pack(place, source, skip) or write_pack(place, source, skip, progress)
+            return NativeModel(path, gguf, weights, kernels, threads, context, source.keep, beside)
         except BaseException:
             gguf.close()
             raise
@@ -96,7 +113,9 @@ class NativeModel:
             return have
         rows = max(_room(rows), have.rows if have else 0)
         wanted = max(_room(wanted), have.wanted if have else 0)
-        lowering = Lowering(self.graph, self.hyper, self.weights, self._rope, self.team.threads, rows, wanted)
+        lowering = Lowering(
+            self.graph, self.hyper, self.weights, self._rope, self.team.threads, rows, wanted, self.keep
+        )
         self._program = Program(lowering, self.kernels)
         return self._program
 
@@ -107,7 +126,8 @@ class NativeModel:
 
     def close(self) -> None:
         """Stop the threads and let go of the memory of passes. Sessions of a closed model refuse to work."""
-        self.team.close()
+        if self._owns_team:
+            self.team.close()
         self._program = None
         self.gguf.close()
 

@@ -26,6 +26,7 @@ import numpy as np
 from filelock import FileLock
 from numpy.typing import NDArray
 
+from foretell.engine.approximate import Approximated
 from foretell.engine.dequantise import dequantise, unpack
 from foretell.engine.layout import GROUP, LAYOUTS, Layout, aligned, groups
 from foretell.errors import ForetellError
@@ -36,6 +37,7 @@ _MAGIC = b"FTPACK01"
 _PIECE = 16 << 20  # bytes of a file that a thread reads at a time
 _ROWS = 512  # output rows packed at a time by one thread: pieces that stay near the processor
 Bytes = NDArray[np.uint8]
+Source = GGUF | Approximated
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,14 +69,9 @@ def pack_matrix(name: str, data: Bytes, outputs: int, inputs: int) -> Bytes:
     out = np.zeros((groups(outputs), layout.group_bytes(inputs)), np.uint8)
     rows = data.reshape(outputs, -1)
     for start in range(0, outputs, _ROWS):
-        _pack_piece(layout, rows, inputs, start, out)
+        stop = min(outputs, start + _ROWS)
+        _pack_rows(layout, rows[start:stop], inputs, out[start // GROUP : groups(stop)])
     return out
-
-
-def _pack_piece(layout: Layout, rows: Bytes, inputs: int, start: int, out: Bytes) -> None:
-    """Pack _ROWS outputs from `start` on; rows and out are the whole matrix."""
-    stop = min(len(rows), start + _ROWS)
-    _pack_rows(layout, rows[start:stop], inputs, out[start // GROUP : groups(stop)])
 
 
 def _pack_rows(layout: Layout, rows: Bytes, inputs: int, out: Bytes) -> None:
@@ -152,10 +149,10 @@ def _pack_float(layout: Layout, rows: Bytes, inputs: int, padding: int, out: Byt
     out[:, : flat.shape[1]] = flat
 
 
-def plan(gguf: GGUF, skip: frozenset[str]) -> tuple[dict[str, Packed], int]:
+def plan(source: Source, skip: frozenset[str]) -> tuple[dict[str, Packed], int]:
     """Where each tensor will lie, offsets from the first tensor, and the bytes of all."""
     tensors, at = {}, 0
-    for name, tensor in gguf.tensors.items():
+    for name, tensor in source.tensors.items():
         if name in skip:
             continue
         if len(tensor.shape) == 1:
@@ -169,36 +166,32 @@ def plan(gguf: GGUF, skip: frozenset[str]) -> tuple[dict[str, Packed], int]:
 
 
 def pack(
-    gguf: GGUF, skip: frozenset[str], progress: Callable[[int, int], None] | None = None
+    source: Source, skip: frozenset[str], progress: Callable[[int, int], None] | None = None
 ) -> tuple[dict[str, Packed], Bytes]:
     """Pack a model in memory. progress(done bytes, all bytes) is called from the calling thread."""
-    tensors, total = plan(gguf, skip)
+    tensors, total = plan(source, skip)
     out = np.zeros(total, np.uint8)
-    _fill(gguf, tensors, out, total, progress)
+    _fill(source, tensors, out, total, progress)
     return tensors, out
 
 
 def _fill(
-    gguf: GGUF, tensors: dict[str, Packed], out: Bytes, total: int, progress: Callable[[int, int], None] | None
+    source: Source, tensors: dict[str, Packed], out: Bytes, total: int, progress: Callable[[int, int], None] | None
 ) -> None:
     """Pack all tensors into `out`, which holds zeros: in pieces, so that an interrupt need not wait long."""
 
     def one(piece: tuple[str, int]) -> int:
         name, start = piece
-        packed, data = tensors[name], gguf.data(name)
-        image = out[packed.offset : packed.offset + packed.n_bytes]
+        packed = tensors[name]
+        stop = min(packed.outputs, start + _ROWS)
+        rows, image = source.rows(name, start, stop), out[packed.offset : packed.offset + packed.n_bytes]
         if not packed.layout:
-            values = dequantise(gguf.tensors[name].format, data, (packed.inputs,)).view(np.uint8)
+            values = dequantise(source.tensors[name].format, rows.reshape(-1), (packed.inputs,)).view(np.uint8)
             image[: values.size] = values
             return packed.n_bytes
-        _pack_piece(
-            LAYOUTS[packed.layout],
-            data.reshape(packed.outputs, -1),
-            packed.inputs,
-            start,
-            image.reshape(groups(packed.outputs), -1),
-        )
-        return packed.n_bytes * min(_ROWS, packed.outputs - start) // packed.outputs
+        part = image.reshape(groups(packed.outputs), -1)[start // GROUP : groups(stop)]
+        _pack_rows(LAYOUTS[packed.layout], rows, packed.inputs, part)
+        return packed.n_bytes * (stop - start) // packed.outputs
 
     done = 0
     pool = ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1))
@@ -221,9 +214,9 @@ def _head(tensors: dict[str, Packed]) -> bytes:
     return head.ljust(aligned(len(head), 4096), b"\0")
 
 
-def open_pack(path: Path, gguf: GGUF, skip: frozenset[str]) -> Weights | None:
+def open_pack(path: Path, source: Source, skip: frozenset[str]) -> Weights | None:
     """The weights of a pack file, or None where there is none or it is not a whole pack of this model."""
-    tensors, total = plan(gguf, skip)
+    tensors, total = plan(source, skip)
     head = _head(tensors)
     try:
         with path.open("rb") as file:
@@ -259,16 +252,16 @@ def _read(file: BinaryIO, start: int, size: int) -> Bytes:
 
 
 def write_pack(
-    path: Path, gguf: GGUF, skip: frozenset[str], progress: Callable[[int, int], None] | None = None
+    path: Path, source: Source, skip: frozenset[str], progress: Callable[[int, int], None] | None = None
 ) -> Weights:
     """Pack a model into a file, unless another process does so meanwhile, and open it."""
-    tensors, total = plan(gguf, skip)
+    tensors, total = plan(source, skip)
     head = _head(tensors)
     partial = f".partial-{path.stem}-"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(path.with_suffix(".lock")):
-            weights = open_pack(path, gguf, skip)
+            weights = open_pack(path, source, skip)
             if weights is not None:
                 return weights
             for left in path.parent.glob(f"{partial}*"):
@@ -280,7 +273,7 @@ def write_pack(
                     file.write(head)
                     file.flush()
                     image = np.memmap(file, np.uint8, "r+", offset=len(head), shape=(total,))
-                    _fill(gguf, tensors, image, total, progress)
+                    _fill(source, tensors, image, total, progress)
                     image.flush()
                     del image
                 Path(temporary).replace(path)
@@ -293,7 +286,7 @@ def write_pack(
             f"cannot write the packed weights ({(len(head) + total) / 1e9:.1f} GB) to {path.parent}: {reason}; "
             "free space there or set FORETELL_CACHE to another directory"
         ) from error
-    weights = open_pack(path, gguf, skip)
+    weights = open_pack(path, source, skip)
     if weights is None:
         raise ForetellError(f"the packed weights at {path} cannot be read back; remove the file and try again")
     return weights

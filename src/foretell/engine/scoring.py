@@ -87,13 +87,14 @@ class Scorer:
     """The record of the operations on logits, and the memory that they work in.
 
     logits: float32 [rows, stride], where a pass will write them; stride is a multiple of 16, the first `vocabulary` of
-    a row are real. One pass at a time: `prepare`, then the operations that it says are needed, in the order of `OPS`,
-    then `read`.
+    a row are real. kept: how many of these are ever above minus infinity; None for all. One pass at a time: `prepare`,
+    then the operations that it says are needed, in the order of `OPS`, then `read`.
     """
 
-    def __init__(self, logits: NDArray[np.float32], vocabulary: int, threads: int) -> None:
+    def __init__(self, logits: NDArray[np.float32], vocabulary: int, threads: int, kept: int | None = None) -> None:
         rows, stride = logits.shape
         self._logits, self._vocabulary = logits[:, :vocabulary], vocabulary
+        self._kept = vocabulary if kept is None else kept
         self.spans = -(-vocabulary // SPAN)
         self._keep: list[NDArray[np.int64]] = []
         self.record = i64(fields.FIELDS)
@@ -152,14 +153,14 @@ class Scorer:
 
     def _settle(self, want: Want) -> None:
         """Write a want's numbers into the record."""
-        s, top = want.sampling, min(want.top, self._vocabulary)
+        s, top = want.sampling, min(want.top, self._kept)
         self._make_room(top)
         self._set(fields.TOP, top)
         self._set(fields.PENALTY, float_bits(s.repeat_penalty))
         self._set(fields.TOP_K, 0, 0)
         if s.temperature == 0:
             return
-        self._set(fields.TOP_K, min(s.top_k, self._vocabulary))
+        self._set(fields.TOP_K, min(s.top_k, self._kept))
         if s.top_p < 1:
             self._set(fields.TOP_P, int(np.float64(s.top_p).view(np.int64)), float_bits(self._tail(s.top_p)))
         self._set(fields.MIN_P, float_bits(math.log(s.min_p) if s.min_p > 0 else -math.inf))
@@ -177,7 +178,7 @@ class Scorer:
         if not want.top:
             none = np.zeros((count, 0), np.float32)
             return Scores(tokens, np.zeros(0, np.float32), none.astype(np.int32), none, logits)
-        top = min(want.top, self._vocabulary)
+        top = min(want.top, self._kept)
         likeliest = self._top_logits[:count, :top].astype(np.float64)
         totals = self._state[:count, fields.R_TOTAL].view(np.float64)
         base = likeliest[:, :1] + np.log(totals)[:, None]

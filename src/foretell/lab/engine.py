@@ -140,75 +140,77 @@ def measure(
             side.prompt_s(text[:PROMPT_TOKENS])
             for count in COUNTS:
                 side.pass_s(text[:count], 0)
-    _prompts(out, ours, theirs, text[:PROMPT_TOKENS], rounds, chance, progress)
+    course = _Course(out, ours, theirs, probe, text, rounds, chance, progress)
+    course.prompts()
     before = 0
     for context in out.contexts:
-        ours.extend(text[before:context], before)
-        if theirs is not None:
-            theirs.extend(text[before:context], before)
-        _passes(out, context, probe, ours, theirs, text[context:], rounds, chance, progress)
+        course.passes(before, context)
         before = context
     ours.session.close(ours.sequence)
     return out
 
 
-def _prompts(
-    out: Measured,
-    ours: Ours,
-    theirs: Theirs | None,
-    text: Sequence[int],
-    rounds: int,
-    chance: random.Random,
-    progress: Callable[[], None],
-) -> None:
-    for _ in range(rounds):
-        for mine in _turns(theirs, chance):
-            if mine:
-                out.prompts.append(ours.prompt_s(text))
-            elif theirs is not None:
-                out.their_prompts.append(theirs.prompt_s(text))
-            sleep(_SETTLE_S)
-        progress()
-    ours.session.rewind(ours.sequence, 0)
+@dataclass(frozen=True, slots=True)
+class _Course:
+    """Who takes part, over which tokens, how often; what is timed goes to `out`."""
 
+    out: Measured
+    ours: Ours
+    theirs: Theirs | None
+    probe: Probe
+    text: Sequence[int]
+    rounds: int
+    chance: random.Random
+    progress: Callable[[], None]
 
-def _passes(
-    out: Measured,
-    context: int,
-    probe: Probe,
-    ours: Ours,
-    theirs: Theirs | None,
-    text: Sequence[int],
-    rounds: int,
-    chance: random.Random,
-    progress: Callable[[], None],
-) -> None:
-    mine: Times = {n: [] for n in COUNTS}
-    other: Times = {n: [] for n in COUNTS}
-    for _ in range(rounds):
-        for count in chance.sample(COUNTS, len(COUNTS)):
-            for our_turn in _turns(theirs, chance):
-                if not our_turn and theirs is not None:
-                    other[count].append(theirs.pass_s(text[:count], context))
-                    sleep(_SETTLE_S)
-                    continue
-                mine[count].append(ours.pass_s(text[:count], context))
-                out.bandwidth.append(probe.bandwidth_gb_s())
-                out.peak.append(probe.peak_gmac_s())
-                if count == 1:
-                    out.products.append(probe.products_gb_s(ours.session, ours.sequence))
-                if count == SAMPLED_COUNT and context == out.contexts[0]:
-                    out.sampled.append(ours.pass_s(text[:count], context, SAMPLED))
+    def prompts(self) -> None:
+        """Prompts of both sides; ours holds nothing afterwards."""
+        text = self.text[:PROMPT_TOKENS]
+        for _ in range(self.rounds):
+            for mine in self._turns():
+                if mine:
+                    self.out.prompts.append(self.ours.prompt_s(text))
+                elif self.theirs is not None:
+                    self.out.their_prompts.append(self.theirs.prompt_s(text))
                 sleep(_SETTLE_S)
-            progress()
-    out.ours[context] = mine
-    if theirs is not None:
-        out.theirs[context] = other
+            self.progress()
+        self.ours.session.rewind(self.ours.sequence, 0)
 
+    def passes(self, held: int, context: int) -> None:
+        """Passes of all row counts at a context; both sides hold the first `held` tokens of it already."""
+        self.ours.extend(self.text[held:context], held)
+        if self.theirs is not None:
+            self.theirs.extend(self.text[held:context], held)
+        mine: Times = {n: [] for n in COUNTS}
+        other: Times = {n: [] for n in COUNTS}
+        for _ in range(self.rounds):
+            for count in self.chance.sample(COUNTS, len(COUNTS)):
+                tokens = self.text[context : context + count]
+                for our_turn in self._turns():
+                    if our_turn:
+                        mine[count].append(self._our_turn(tokens, context))
+                    elif self.theirs is not None:
+                        other[count].append(self.theirs.pass_s(tokens, context))
+                    sleep(_SETTLE_S)
+                self.progress()
+        self.out.ours[context] = mine
+        if self.theirs is not None:
+            self.out.theirs[context] = other
 
-def _turns(theirs: Theirs | None, chance: random.Random) -> list[bool]:
-    """Who is next: True is us."""
-    return [True] if theirs is None else chance.sample([True, False], 2)
+    def _our_turn(self, tokens: Sequence[int], context: int) -> float:
+        """Seconds of our pass; beside it stands what it is compared with."""
+        took_s = self.ours.pass_s(tokens, context)
+        self.out.bandwidth.append(self.probe.bandwidth_gb_s())
+        self.out.peak.append(self.probe.peak_gmac_s())
+        if len(tokens) == 1:
+            self.out.products.append(self.probe.products_gb_s(self.ours.session, self.ours.sequence))
+        if len(tokens) == SAMPLED_COUNT and context == self.out.contexts[0]:
+            self.out.sampled.append(self.ours.pass_s(tokens, context, SAMPLED))
+        return took_s
+
+    def _turns(self) -> list[bool]:
+        """Who is next: True is us."""
+        return [True] if self.theirs is None else self.chance.sample([True, False], 2)
 
 
 def report(measured: Measured, probe: Probe) -> dict[str, Any]:

@@ -260,6 +260,14 @@ class GGUF:
         tensor = self.tensors[name]
         return np.frombuffer(self._mapped, np.uint8, tensor.n_bytes, tensor.offset)
 
+    def rows(self, name: str, start: int, stop: int) -> NDArray[np.uint8]:
+        """The bytes of a matrix's outputs from `start` to `stop`, [stop - start, bytes of an output]: a view.
+
+        A vector is one output.
+        """
+        shape = self.tensors[name].shape
+        return self.data(name).reshape(shape[0] if len(shape) > 1 else 1, -1)[start:stop]
+
     def close(self) -> None:
         """Let go of the file. Views that are still in use keep it mapped until they are gone."""
         with contextlib.suppress(BufferError):

@@ -28,10 +28,10 @@ class Context:
         self.cut(common)
         return common
 
-    def commit(self, tokens: Sequence[int]) -> None:
-        """Keep the first rows of the last step, a chain of these tokens."""
+    def commit(self, tokens: Sequence[int], rows: Sequence[int] | None = None) -> None:
+        """Keep rows of the last step, a chain of these tokens: its first rows unless said otherwise."""
         self.tokens.extend(tokens)
-        self.session.commit(self.sequence, range(len(tokens)))
+        self.session.commit(self.sequence, range(len(tokens)) if rows is None else rows)
 
     def cut(self, length: int) -> None:
         """Keep at most `length` tokens. Also mends the list when an interrupt came amid a commit."""

@@ -1,9 +1,8 @@
 """The generation loop: prompt pass, then rounds of propose → verify → accept → commit, over any Session.
 
-The target chooses the token after every row itself, by argmax or with noise keyed by position. A guess is kept when it
-is the token that the target chose there. So the text depends on the target, the prompt and the seed alone; guesses
-change how many passes it takes. Each round feeds the newest token, which is chosen but not yet committed, and k guesses
-after it.
+What a round does is said by a pipeline (`foretell.ir`). In an exact one the target chooses the token after every row
+itself, by argmax or with noise keyed by position, and a guess is kept when it is the token that the target chose there.
+So the text depends on the target, the prompt and the seed alone; guesses change how many passes it takes.
 """
 
 from collections.abc import Callable, Generator, Iterator, Sequence
@@ -11,16 +10,19 @@ from dataclasses import dataclass
 from threading import Event as Flag
 from time import perf_counter
 
-from foretell.accept.coupled import accepted
+from foretell.accept.chance import KeyedChance
+from foretell.accept.proposal import ROOT, Proposal
+from foretell.accept.rule import Verdict
 from foretell.accept.sampling import GREEDY, Sampling
 from foretell.backend.model import Detokeniser
-from foretell.backend.protocol import Rows, Scores, Want
-from foretell.draft.lookup import Lookup
+from foretell.backend.protocol import Rows, Scores
+from foretell.codegen.round import Parts
 from foretell.errors import ForetellError
+from foretell.runtime.bind import Bound
 from foretell.runtime.context import Context
 from foretell.runtime.events import Event, Finish, Result
 from foretell.runtime.stops import StopStrings
-from foretell.runtime.width import Width
+from foretell.runtime.verifier import Checked, Verifier
 
 OnPrompt = Callable[[int, int], None]  # tokens of the prompt read so far, and in all
 
@@ -58,8 +60,8 @@ class Stream(Iterator[Event]):
         request: Request,
         context: Context,
         detokeniser: Detokeniser,
+        bound: Bound,
         *,
-        width: Width | None = None,
         on_prompt: OnPrompt | None = None,
         on_end: Callable[[], None] | None = None,
     ) -> None:
@@ -69,14 +71,21 @@ class Stream(Iterator[Event]):
                 f"the prompt has {len(request.prompt)} tokens and the context holds {context.session.context}: "
                 "shorten the prompt or choose a larger context"
             )
-        self.width = width  # with its counters; None: no speculation
+        self.bound = bound
         self._request, self._context, self._detokeniser = request, context, detokeniser
+        self._verifier = Verifier(
+            context,
+            request.sampling,
+            top=request.top,
+            distributions=bound.distributions,
+            piece_rows=request.piece_rows,
+            walk=bound.walk,
+        )
         self._limit = room if request.max_tokens is None else min(room, request.max_tokens)
         self._on_prompt, self._on_end = on_prompt, on_end
         self._cancelled = Flag()
         self._ended = False
         self._stops = StopStrings(request.stop)
-        self._want = Want(request.sampling, request.top)
         self._result: Result | None = None
         self._tokens: list[int] = []  # shown
         self._texts: list[str] = []
@@ -137,6 +146,7 @@ class Stream(Iterator[Event]):
         if not self._ended:
             self._ended = True
             self._context.cut(len(self._request.prompt) + len(self._tokens))
+            self.bound.close()
         if on_end is not None:
             on_end()
 
@@ -144,21 +154,33 @@ class Stream(Iterator[Event]):
         scores = self._read_prompt()
         if scores is None:
             return
-        yield from self._emit(scores, ("target",))
-        token = int(scores.tokens[-1])
-        lookup = Lookup((*self._request.prompt, token)) if self.width and not self._finish else None
+        request, verifier, bound = self._request, self._verifier, self.bound
+        first = verifier.start(scores)
+        yield from self._emit(verifier.checked, Proposal(), Verdict((), first))
+        if self._finish is not None:
+            return
+        for source in bound.sources.values():
+            source.extend((*request.prompt, *verifier.owed))
+        parts = Parts(bound.sources, bound.rules, bound.defers, verifier)
+        turn = 0
         while self._finish is None:
             if self._cancelled.is_set():
                 self._finish = "cancelled"
                 return
-            scores, new = self._round(token, lookup)
-            token = new[-1]
-            yield from self._emit(scores, ("lookup",) * (len(new) - 1) + ("target",))
+            verifier.begin()
+            outcome = bound.play(parts, self._limit - self._chosen - 1, KeyedChance(request.sampling.seed, turn))
+            turn += 1
+            new = verifier.keep(outcome.proposal, outcome.verdict)
+            for source in bound.sources.values():
+                source.extend(new)
+            self._rounds += verifier.checked is not None
+            self._guessed += len(outcome.proposal)
+            yield from self._emit(verifier.checked, outcome.proposal, outcome.verdict)
 
     def _read_prompt(self) -> Scores | None:
         """The prompt's passes. None when cancelled."""
         prompt, context = self._request.prompt, self._context
-        done, scores = context.reuse(prompt), None
+        done, scores, want = context.reuse(prompt), None, self._verifier.want
         while done < len(prompt):
             if self._cancelled.is_set():
                 self._finish = "cancelled"
@@ -166,56 +188,37 @@ class Stream(Iterator[Event]):
             piece = prompt[done : done + self._request.piece_rows]
             done += len(piece)
             wanted = (len(piece) - 1,) if done == len(prompt) else ()
-            scores = context.session.step(Rows.chain(piece, context.sequence, wanted), self._want)
+            scores = context.session.step(Rows.chain(piece, context.sequence, wanted), want)
             context.commit(piece)
             if self._on_prompt is not None:
                 self._on_prompt(done, len(prompt))
         return scores
 
-    def _round(self, token: int, lookup: Lookup | None) -> tuple[Scores, list[int]]:
-        """One pass over the newest token and the guesses after it; its scores and the tokens that it gives."""
-        context, width, guesses, count, match = self._context, self.width, [], 0, 0
-        if lookup is not None and width is not None:
-            match = lookup.match_length
-            guesses = lookup.propose(width.limit)
-            count = width.choose(match, min(len(guesses), self._limit - self._chosen - 1))  # the target adds one itself
-        rows = [token, *guesses[:count]]
-        scores = context.session.step(Rows.chain(rows, context.sequence), self._want)
-        chosen: list[int] = scores.tokens.tolist()
-        keep = accepted(rows[1:], chosen)
-        context.commit(rows[: keep + 1])
-        new = chosen[: keep + 1]
-        if lookup is not None and width is not None:
-            width.score(match, guesses, count, new)
-            lookup.extend(new)
-        self._rounds += 1
-        self._guessed += count
-        return scores, new
-
-    def _emit(self, scores: Scores, sources: Sequence[str]) -> Generator[Event, None, None]:
-        """Show the tokens of a pass until one ends the text. sources[i]: who proposed the pass's token i."""
+    def _emit(self, checked: Checked | None, proposal: Proposal, verdict: Verdict) -> Generator[Event, None, None]:
+        """Show the tokens of a round until one ends the text."""
         self._last_s = perf_counter() - self._started
         if self._first_s is None:
             self._first_s = self._last_s
-        for row, source in enumerate(sources):
-            token = int(scores.tokens[row])
+        guesses = proposal.guesses
+        drawn = [(guesses[i].token, guesses[i].source, guesses[i].parent) for i in verdict.path]
+        if verdict.bonus is not None:
+            drawn.append((verdict.bonus, "target", verdict.path[-1] if verdict.path else ROOT))
+        for token, source, node in drawn:
             self._chosen += 1
             self._kept += source != "target"
             if token in self._request.end_ids:
                 self._finish = "stop"
                 return
-            event = self._event(token, source, scores, row)
-            yield from self._show(self._stops.push(event))
+            yield from self._show(self._stops.push(self._event(token, source, checked, node)))
             if self._stops.stopped or self._chosen == self._limit:
                 self._finish = "stop" if self._stops.stopped else "length"
                 return
 
-    def _event(self, token: int, source: str, scores: Scores, row: int) -> Event:
+    def _event(self, token: int, source: str, checked: Checked | None, node: int) -> Event:
         text = self._detokeniser.push(token)
-        if not self._request.top:
+        if not self._request.top or checked is None:
             return Event(token, text, source)
-        top = zip(scores.top_tokens[row].tolist(), scores.top_logprobs[row].tolist(), strict=True)
-        return Event(token, text, source, float(scores.logprobs[row]), tuple(top))
+        return Event(token, text, source, *checked.said(node, token))
 
     def _show(self, events: Sequence[Event]) -> Generator[Event, None, None]:
         for event in events:

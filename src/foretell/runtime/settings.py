@@ -5,8 +5,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypedDict
 
+from foretell.accept.grammar import Grammar
 from foretell.accept.sampling import GREEDY, Sampling
 from foretell.errors import UsageError
+from foretell.ir.check import check
+from foretell.ir.ops import Pipeline, Verify
+from foretell.passes.levels import LEVELS
 
 MOST_LOGPROBS = 100
 
@@ -24,6 +28,9 @@ class Options(TypedDict, total=False):
     stop: str | Sequence[str]
     logprobs: int
     speculation: bool
+    level: str
+    pipeline: Pipeline | None
+    grammar: Grammar | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +42,10 @@ class Settings:
     seed: of the noise; None draws one when the temperature is above 0. It is in the result.
     stop: strings that end the text; they are not part of it.
     logprobs: how many alternatives each event carries.
-    speculation: whether guesses are checked along. It changes the speed, never the text.
+    speculation: whether guesses are checked along. At the levels it changes the speed, never the text.
+    level: O0 to O3, how much is done for speed; see `foretell.passes.levels`.
+    pipeline: what to run instead of what the level says.
+    grammar: what the text has to be; it may be cut off by max_tokens, the context or a stop string.
     """
 
     max_tokens: int | None = 512
@@ -48,15 +58,32 @@ class Settings:
     stop: str | Sequence[str] = ()
     logprobs: int = 0
     speculation: bool = True
+    level: str = "O2"
+    pipeline: Pipeline | None = None
+    grammar: Grammar | None = None
 
     def __post_init__(self) -> None:
         if self.max_tokens is not None and self.max_tokens < 1:
             raise UsageError(f"max-tokens is {self.max_tokens}, must be 1 or more")
         if not 0 <= self.logprobs <= MOST_LOGPROBS:
             raise UsageError(f"logprobs is {self.logprobs}, must be between 0 and {MOST_LOGPROBS}")
+        if self.level not in LEVELS:
+            raise UsageError(f"there is no level {self.level!r}; there are {', '.join(LEVELS)}")
+        if self.pipeline is not None:
+            check(self.pipeline)
+            self._check_constrained(self.pipeline)
         if "" in self.stops:
             raise UsageError("a stop string is empty, must have at least one character")
         self.sampling(self.seed or 0)
+
+    def _check_constrained(self, pipeline: Pipeline) -> None:
+        constrained = any(isinstance(each, Verify) and each.constrained for each in pipeline.statements)
+        if constrained and self.grammar is None:
+            raise UsageError(f"pipeline {pipeline.name} is constrained: give --schema, --regex or --grammar")
+        if self.grammar is not None and not constrained:
+            raise UsageError(
+                f"pipeline {pipeline.name} does not keep to a grammar: write verify(..., constrained=true) in it"
+            )
 
     @property
     def stops(self) -> tuple[str, ...]:

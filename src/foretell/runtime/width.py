@@ -18,10 +18,8 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-LENGTHS: Final = (1, 2, 3, 4, 6, 8, 12, 16, 24)  # where a new class of match lengths begins
-# Chances before anything was seen: about what 160 texts in Qwen's tokens showed (answers to GSM8K, HumanEvalPack, MBPP;
-# halves of Spec-Bench prompts). Simulated speed changes by less than 2 % when these constants are halved or doubled.
-PRIOR: Final = (0.18, 0.33, 0.45, 0.52, 0.65, 0.80, 0.90, 0.92, 0.94)
+from foretell.draft.lookup import LENGTHS, PRIOR
+
 PRIOR_WEIGHT: Final = 8.0  # guesses that the prior counts for
 FADE: Final = 0.98  # per scored guess of a class: a memory of about 50
 RATE_FADE: Final = 0.7  # per round: a memory of about 3

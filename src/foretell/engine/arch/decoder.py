@@ -13,7 +13,7 @@ def decoder(hyper: Hyper, *, biases: bool = False, norms: bool = False) -> Graph
         x = g.add(Add(x, _attention(g, x, name, layer, biases=biases, norms=norms)))
         x = g.add(Add(x, _feed_forward(g, x, name)))
     final = g.add(Norm(x, "output_norm.weight", wanted=True))
-    logits = g.add(Product(final, "token_embd.weight" if hyper.tied else "output.weight"))
+    logits = g.add(Product(final, hyper.output))
     g.add(Scores(logits))
     return tuple(g.nodes)
 

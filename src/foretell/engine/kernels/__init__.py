@@ -3,13 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 from foretell.engine.isa import ISA
-from foretell.engine.jit import Library
+from foretell.engine.jit import Build, Library
 from foretell.engine.kernels import attention, driver, product, rowwise, scores
 from foretell.engine.layout import LAYOUTS
+
+
+@dataclass(frozen=True, slots=True)
+class Module:
+    """Kernels that are compiled together: the functions that they export, and what writes their LLVM IR."""
+
+    exports: tuple[str, ...]
+    build: Build
+
+
+def modules(formats: Iterable[str]) -> dict[str, Module]:
+    """By name, all that models need whose matrices have these formats."""
+    fixed = (("driver", driver), ("rowwise", rowwise), ("attention", attention), ("scores", scores))
+    out = {name: Module(each.EXPORTS, each.build) for name, each in fixed}
+    for name in sorted(set(formats)):
+        layout = LAYOUTS[name]
+        out[f"product_{name}"] = Module(product.exports(layout), partial(product.build, layout=layout))
+    return out
 
 
 class Kernels:
@@ -19,18 +38,10 @@ class Kernels:
         self.isa = isa
         self._libraries: list[Library] = []
         self._addresses: dict[str, int] = {}
-        for name, module in (("driver", driver), ("rowwise", rowwise), ("attention", attention), ("scores", scores)):
-            self._add(Library(name, module.EXPORTS, isa, module.build, cache_dir), module.EXPORTS)
-        for name in sorted(set(formats)):
-            layout = LAYOUTS[name]
-            exports = product.exports(layout)
-            build = partial(product.build, layout=layout)
-            library = Library(f"product_{name}", exports, isa, build, cache_dir)
-            self._add(library, exports)
-
-    def _add(self, library: Library, exports: tuple[str, ...]) -> None:
-        self._libraries.append(library)
-        self._addresses |= {name: library[name] for name in exports}
+        for name, module in modules(formats).items():
+            library = Library(name, module.exports, isa, module.build, cache_dir)
+            self._libraries.append(library)
+            self._addresses |= {each: library[each] for each in module.exports}
 
     def __getitem__(self, name: str) -> int:
         return self._addresses[name]

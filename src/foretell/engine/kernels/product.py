@@ -223,7 +223,7 @@ def _product(module: ir.Module, isa: ISA, layout: Layout) -> None:
         with fn.range(0, r.rows) as row:
             at = r.out.at((row * r.stride + g * 16) * 4)
             value = fn.var(out.load(FLOATS, row * 64))
-            with fn.when(Value(fn, fn.b.ptrtoint(bias.raw, I64)).ne(0)):
+            with fn.when(bias.given()):
                 value.set(value.get() + bias.load(FLOATS, g * 64))
             with fn.when(add.ne(0)):
                 value.set(value.get() + at.load(FLOATS))

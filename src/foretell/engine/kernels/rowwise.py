@@ -55,11 +55,11 @@ class _Targets:
         """Quantise inputs begin..end (multiples of 256, or the row's end) of a row."""
         fn = self.fn
         first, tile, place = self.place(row)
-        with fn.when(_given(fn, self.superblock[0])):
+        with fn.when(self.superblock[0].given()):
             self._superblock(source, first, tile, place, begin, end)
-        with fn.when(_given(fn, self.block[0])):
+        with fn.when(self.block[0].given()):
             self._block(source, first, tile, place, begin, end)
-        with fn.when(_given(fn, self.float)), fn.range(begin, end) as i:
+        with fn.when(self.float.given()), fn.range(begin, end) as i:
             value = source.load(F32, i * 4)
             self.float.store(value, (first * self.width + i * tile + place) * 4)
 
@@ -95,10 +95,6 @@ class _Targets:
                 total = total + quant.fold(lambda x, y: x + y)
             sums.store(-total, index * 8)
             sums.store(total.to_float() * scale, index * 8 + 4)
-
-
-def _given(fn: Fn, pointer: Pointer) -> Value:
-    return Value(fn, fn.b.ptrtoint(pointer.raw, I64)).ne(0)
 
 
 def _scale(fn: Fn, source: Pointer, vectors: int) -> tuple[Value, Value]:
@@ -140,7 +136,7 @@ def _norm(module: ir.Module, isa: ISA) -> None:
     normed = record.load_pointer(8 * NORMED).at(thread * targets.width * 4)
     with fn.range(begin, end) as row:
         number = fn.var(row)
-        with fn.when(_given(fn, gather)):
+        with fn.when(gather.given()):
             number.set(gather.load(I64, row * 8))
         x = source.at(number.get() * stride * 4)
         normalise(fn, x, normed, weight, targets.width, epsilon)
@@ -208,7 +204,7 @@ def _rope_store(module: ir.Module, isa: ISA) -> None:
         with fn.range(0, heads + kv_heads) as h:
             x = base.at(h * size * 4)
             for norm, mine in zip(norms, (h < heads, h >= heads), strict=True):
-                with fn.when(Value(fn, fn.b.and_(_given(fn, norm).raw, mine.raw))):
+                with fn.when(norm.given() & mine):
                     normalise(fn, x, x, norm, size, epsilon)
             first, gap = (
                 interleaved.select(fn.const(I64, 2), fn.const(I64, 1)),

@@ -3,6 +3,7 @@
 What is chosen is defined in `foretell.accept.warpers`; here is how it is found with few looks at each logit, by rows
 and spans of the vocabulary in parallel:
 
+    spread        of a cut output matrix only: to true ids (spread.py)
     span_max      the largest logit of each lane of each span (logits.py)
     row_max       of the row; and a floor, below which no logit matters to top-k and top-p (selecting.py)
     histogram     of logits by their distance below the largest: how many, and their weights (selecting.py)
@@ -19,12 +20,12 @@ from __future__ import annotations
 from llvmlite import ir
 
 from foretell.engine.isa import ISA
-from foretell.engine.kernels import drawing, keys, logits, selecting
+from foretell.engine.kernels import drawing, keys, logits, selecting, spread
 
-EXPORTS = (*logits.EXPORTS, *selecting.EXPORTS, *drawing.EXPORTS)
+EXPORTS = (*spread.EXPORTS, *logits.EXPORTS, *selecting.EXPORTS, *drawing.EXPORTS)
 
 
 def build(module: ir.Module, isa: ISA) -> None:
     """All operations."""
-    for part in (logits, keys, selecting, drawing):
+    for part in (spread, logits, keys, selecting, drawing):
         part.build(module, isa)

@@ -1,0 +1,229 @@
+"""`foretell compile`: what becomes of a pipeline, at every stage."""
+
+import json
+import sys
+from dataclasses import asdict, replace
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
+
+import typer
+
+from foretell.cli import options
+
+if TYPE_CHECKING:
+    from foretell.cost.facts import Facts
+    from foretell.ir.ops import Pipeline
+    from foretell.passes.manager import Trace
+
+ABOUT_PIPELINES: Final = ("ir", "passes", "plan", "py", "cost")
+ABOUT_KERNELS: Final = ("llvm", "asm")
+EMITS: Final = (*ABOUT_PIPELINES, "graph", *ABOUT_KERNELS)
+
+
+def compile(  # noqa: A001 — the command's name
+    pipeline: Annotated[str | None, typer.Argument(help="Preset or file.", show_default="what the level makes")] = None,
+    *,
+    emit: Annotated[
+        str,
+        typer.Option(
+            "--emit",
+            help="ir: the pipeline. passes: what each pass did. cost: what was considered, with predicted prices. "
+            "plan: what rounds are specialised to. py: the generated round. graph: the target's tensor graph before "
+            "and after fusions. llvm, asm: a kernel module.",
+        ),
+    ] = "ir",
+    level: Annotated[
+        str | None, typer.Option("-O", help="0 to 3.", show_default="2; 0 for a pipeline that is given")
+    ] = None,
+    allow: Annotated[
+        str, typer.Option("--allow", help="Weakest class that passes may lower to: exact, distribution or lossy.")
+    ] = "exact",
+    model: options.ModelName = None,
+    draft: options.Draft = None,
+    layers: Annotated[int, typer.Option("--layers", min=0, help="Of the graph; 0 shows all.")] = 1,
+    kernel: Annotated[
+        str | None, typer.Option("--kernel", help="Module for llvm and asm.", show_default="none")
+    ] = None,
+    isa: Annotated[
+        str | None,
+        typer.Option("--isa", help="For llvm and asm: avx512, avx2, portable.", show_default="this machine's"),
+    ] = None,
+    threads: options.Threads = None,
+    list_: Annotated[bool, typer.Option("--list", help="Show the presets.")] = False,
+    json_: options.Json = False,
+) -> None:
+    """Show a pipeline at a stage on its way to machine code.
+
+    Without --model or --draft, passes decide by assumed times.
+    """
+    from foretell.errors import UsageError
+
+    if emit not in EMITS:
+        raise UsageError(f"there is no stage {emit!r}; there are {', '.join(EMITS)}")
+    if list_:
+        _list(json_)
+    elif emit == "graph":
+        _graph(model, layers, json_)
+    elif emit in ABOUT_KERNELS:
+        _kernel(kernel, "asm" if emit == "asm" else "llvm", isa, json_)
+    else:
+        _pipeline(options.read_pipeline(pipeline), level, allow, (model, draft, threads), emit, json_)
+
+
+def _list(json_: bool) -> None:
+    from foretell.ir import presets
+    from foretell.ir.check import check
+
+    rows = []
+    for name in presets.names():
+        comments = [line[1:].strip() for line in presets.text(name).splitlines() if line.startswith("#")]
+        rows.append({"name": name, "class": check(presets.load(name)), "about": " ".join(comments)})
+    if json_:
+        typer.echo(json.dumps(rows))
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for column in ("name", "class", "about"):
+        table.add_column(column, no_wrap=column != "about")
+    for row in rows:
+        table.add_row(*row.values())
+    Console().print(table)
+
+
+def _graph(model: str | None, layers: int, json_: bool) -> None:
+    from foretell.cli.progress import bars
+    from foretell.engine.inspect import graphs
+    from foretell.errors import UsageError
+    from foretell.models.store import Store
+
+    if model == "toy":
+        raise UsageError("the toy has no tensor graph: give a GGUF model with --model")
+    store = Store()
+    name = store.catalogue.default if model is None else model
+    with bars() as progress:
+        path = store.resolve(name, progress)
+    before, after, count = graphs(path, layers)
+    if json_:
+        typer.echo(json.dumps({"model": name, "layers": count, "before": before, "after": after}))
+        return
+    shown = "" if layers in (0, count) else f", {min(layers, count)} of its {count} layers"
+    typer.echo(f"# {name}{shown}: {before.count(chr(10)) + 1} nodes\n{before}")
+    typer.echo(f"\n# after fusions: {after.count(chr(10)) + 1} nodes\n{after}")
+
+
+def _kernel(name: str | None, stage: Literal["llvm", "asm"], isa: str | None, json_: bool) -> None:
+    from foretell.engine.inspect import MODULES, kernel
+    from foretell.errors import UsageError
+
+    if name is None:
+        raise UsageError(f"which kernel module? give --kernel with one of {', '.join(MODULES)}")
+    text = kernel(name, stage, isa)
+    typer.echo(json.dumps({"kernel": name, stage: text}) if json_ else text)
+
+
+def _pipeline(
+    given: "Pipeline | None",
+    level: str | None,
+    allow: str,
+    models: tuple[str | None, str | None, int | None],
+    emit: str,
+    json_: bool,
+) -> None:
+    from foretell.ir.check import check
+
+    if given is not None:
+        check(given)  # before any model is loaded
+    facts, trace = _traced(given, level, allow, models)
+    if json_:
+        typer.echo(json.dumps(_to_json(trace, facts) | {emit: _text(emit, trace, facts)}))
+        return
+    if emit != "cost" and trace.steps:
+        typer.echo(f"passes went by these times and chances: {facts.origin}", file=sys.stderr)
+    typer.echo(_text(emit, trace, facts).rstrip("\n"))
+
+
+def _traced(
+    given: "Pipeline | None", level: str | None, allow: str, models: tuple[str | None, str | None, int | None]
+) -> "tuple[Facts, Trace]":
+    from foretell.errors import UsageError
+    from foretell.ir.laws import CLASSES
+    from foretell.ir.ops import Draft, Route
+    from foretell.passes.given import improved
+    from foretell.passes.levels import LEVELS
+    from foretell.passes.levels import level as of_level
+
+    name = options.level_name(level or ("2" if given is None else "0"))
+    if name not in LEVELS:
+        raise UsageError(f"there is no level {name!r}; there are {', '.join(LEVELS)}")
+    allowed = next((each for each in CLASSES if each == allow), None)
+    if allowed is None:
+        raise UsageError(f"there is no class {allow!r}; there are {', '.join(CLASSES)}")
+    statements = () if given is None else given.statements
+    asked = {each.of for each in statements if isinstance(each, Draft) and each.of}
+    asked |= {each.small for each in statements if isinstance(each, Route)}
+    facts = _facts(asked, models)
+    if given is not None:
+        return facts, improved(given, name, facts=facts, allow=allowed)
+    return facts, of_level(name, draft=next(iter(facts.models), None), facts=facts)
+
+
+def _facts(asked: set[str], models: tuple[str | None, str | None, int | None]) -> "Facts":
+    """Measured facts of the models that were given, assumed ones of all others that a pipeline asks."""
+    from foretell.cost.assumed import assumed
+    from foretell.runtime.choose import DRAFT
+
+    model, draft, threads = models
+    if model is None and draft is None:
+        return assumed(*sorted(asked or {DRAFT}))
+    with options.opened(model, threads, None, draft) as loaded:
+        measured = loaded.facts
+    missing = sorted(asked - set(measured.models))
+    if not missing:
+        return measured
+    origin = f"{measured.origin}, all assumed of {', '.join(missing)}"
+    return replace(measured, models={**measured.models, **assumed(*missing).models}, origin=origin)
+
+
+def _text(emit: str, trace: "Trace", facts: "Facts") -> str:
+    from foretell.codegen.emit import source
+    from foretell.codegen.plan import plan
+    from foretell.codegen.plan import show as show_plan
+    from foretell.ir.text import show
+    from foretell.passes import report
+
+    match emit:
+        case "passes":
+            return report.steps(trace)
+        case "cost":
+            return report.costs(trace, facts)
+        case "plan":
+            return show_plan(plan(trace.pipeline))
+        case "py":
+            return source(plan(trace.pipeline))
+        case _:
+            return show(trace.pipeline)
+
+
+def _to_json(trace: "Trace", facts: "Facts") -> dict[str, Any]:
+    from foretell.cost.price import Price
+    from foretell.ir.check import check
+    from foretell.ir.text import show
+
+    def priced(price: Price | None) -> dict[str, Any] | None:
+        return None if price is None else asdict(price) | {"tokens_per_s": price.tokens_per_s}
+
+    return {
+        "pipeline": show(trace.pipeline),
+        "class": check(trace.pipeline),
+        "facts": facts.origin,
+        "price": priced(trace.price),
+        "steps": [
+            {"name": each.name, "changed": each.after is not each.before, "remarks": each.remarks}
+            for each in trace.steps
+        ],
+        "candidates": [
+            {"pipeline": show(each.pipeline), "price": priced(each.price), "rejected": each.reason}
+            for each in trace.candidates
+        ],
+    }

@@ -1,0 +1,1 @@
+"""A pipeline made to run: the interpreter that is its meaning, and generated Python."""

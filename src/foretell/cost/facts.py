@@ -1,0 +1,112 @@
+"""What passes know when they decide: times of this machine, and how often guesses are right on this kind of text."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from itertools import chain
+
+from foretell.cost.curve import Curve
+from foretell.errors import ForetellError
+
+
+@dataclass(frozen=True, slots=True)
+class SourceFacts:
+    """A free source: lookup, recycled, copy, grammar.
+
+    chances[i]: that guess i is right when those before it were; for a source that gives trees, that some guess of level
+    i is. The last one holds for all places behind it.
+    offers: share of rounds in which it has guesses. level_rows: rows that a level of its tree takes, 1 for a chain.
+    ms: of one proposal.
+    """
+
+    chances: tuple[float, ...]
+    offers: float = 1.0
+    level_rows: float = 1.0
+    ms: float = 0.0
+
+    def __post_init__(self) -> None:
+        _shares("a chance of a free source", *self.chances, self.offers)
+
+
+@dataclass(frozen=True, slots=True)
+class Trade:
+    """An approximation of a draft: `cost` times the time of a pass for `kept` times the chances."""
+
+    cost: float
+    kept: float
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFacts:
+    """A draft model.
+
+    pass_ms: of a pass by rows. prompt_ms: of one token of its prompt pass. chances: as for a free source.
+    doubts: by rule of `defer`, samples of what the rule looks at: 1 - max q for `chow`, the entropy of q in nats for
+    `entropy`. Where doubts for `chow` are known, `stop` and `siblings` can be priced too.
+    siblings[j]: chance that the guess at rank j + 2 is right when the likelier ones are wrong.
+    precisions, vocabularies: approximations by what the statement calls them. prompts: by the number of the prompt's
+    last tokens that it reads, the factor on its chances.
+    """
+
+    pass_ms: Curve
+    prompt_ms: float
+    chances: tuple[float, ...]
+    doubts: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    siblings: tuple[float, ...] = ()
+    precisions: Mapping[str, Trade] = field(default_factory=dict)
+    vocabularies: Mapping[int, Trade] = field(default_factory=dict)
+    prompts: Mapping[int, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        _shares("a chance of a draft model", *self.chances, *self.siblings, *self.prompts.values())
+        trades = chain(self.precisions.values(), self.vocabularies.values())
+        _shares("the share of chances that an approximation keeps", *(trade.kept for trade in trades))
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """Everything that a price is made of.
+
+    target: ms of the target's pass by rows. prompt_ms: of one token of its prompt pass.
+    sources: free sources by name. models: draft models by name.
+    overhead_ms: of a round besides passes and proposals.
+    overlap: how far two sources are right at the same places. 0: independently of each other; 1: whatever the weaker
+    one gets right, the stronger one does.
+    prompt_tokens, answer_tokens: of a usual request. origin: where the numbers come from, for people.
+    """
+
+    target: Curve
+    prompt_ms: float
+    sources: Mapping[str, SourceFacts] = field(default_factory=dict)
+    models: Mapping[str, ModelFacts] = field(default_factory=dict)
+    overhead_ms: float = 0.0
+    overlap: float = 0.5
+    prompt_tokens: int = 256
+    answer_tokens: int = 256
+    origin: str = "measured"
+
+    def __post_init__(self) -> None:
+        _shares("overlap", self.overlap)
+        if self.answer_tokens < 1 or self.prompt_tokens < 1:
+            raise ForetellError(
+                f"a request has {self.prompt_tokens} prompt and {self.answer_tokens} answer tokens: must be 1 or more"
+            )
+
+    def source(self, name: str) -> SourceFacts:
+        """A free source's facts."""
+        if name not in self.sources:
+            raise ForetellError(f"nothing was measured for the source {name!r}: run `foretell profile run`")
+        return self.sources[name]
+
+    def model(self, name: str) -> ModelFacts:
+        """A draft model's facts."""
+        if name not in self.models:
+            raise ForetellError(f"nothing was measured for the draft model {name!r}: run `foretell profile run`")
+        return self.models[name]
+
+
+def _shares(what: str, *values: float) -> None:
+    for value in values:
+        if not 0 <= value <= 1:
+            raise ForetellError(
+                f"{what} is {value}, must be between 0 and 1: measure again with `foretell profile run`"
+            )

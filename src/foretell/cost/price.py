@@ -1,0 +1,100 @@
+"""The price of a pipeline: what a round of it is expected to take and to give. Modelled, never measured.
+
+    tokens of a round  E = sum over cases of share * (1 + sum of reach)      (1: the target's own token)
+    ms of a round      overhead + drafts + sum over cases of share * T(1 + rows)
+    ms of an answer    every model's prompt pass + tokens of the answer * ms / E
+
+The same sum as for one chain in arXiv 2211.17192 (theorem 3.8), with the measured T(n) in place of a constant.
+"""
+
+from dataclasses import dataclass
+
+from foretell.cost.facts import Facts
+from foretell.cost.guesses import NONE, Guesses, deferred, fired, free, merged
+from foretell.cost.model import model
+from foretell.ir.ops import Accept, Commit, Defer, Draft, Merge, Pipeline, Route, Verify
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """Expectations.
+
+    ms, tokens: of a round. prompt_ms: before the first token, every model's prompt pass. answer_tokens: of the request
+    that prompt passes are spread over.
+    """
+
+    ms: float
+    tokens: float
+    prompt_ms: float
+    answer_tokens: int
+
+    @property
+    def tokens_per_s(self) -> float:
+        """Generation speed behind the first token."""
+        return 1000 * self.tokens / self.ms
+
+    @property
+    def response_ms(self) -> float:
+        """From request to last token: what rewrites are compared by."""
+        return self.prompt_ms + self.answer_tokens * self.ms / self.tokens
+
+
+def price(pipeline: Pipeline, facts: Facts) -> Price:
+    """The pipeline's price.
+
+    Raises:
+        ForetellError: a source or model of it was not measured.
+    """
+    lift = next((max(each.epsilon, each.alpha) for each in pipeline.statements if isinstance(each, Accept)), 0.0)
+    known: dict[str, Guesses] = {}
+    drafts: dict[str, Draft] = {}  # of draft models, by name
+    ms, tokens, prompt_ms = facts.overhead_ms, 0.0, facts.prompt_tokens * facts.prompt_ms
+    for statement in pipeline.statements:
+        match statement:
+            case Draft(name=name):
+                known[name] = guesses = _guesses(statement, facts, lift)
+                ms += guesses.ms
+                if statement.source == "model":
+                    drafts[name] = statement
+                    prompt_ms += draft_prompt_ms(statement, facts)
+            case Merge(name=name, proposals=parts, width=width):
+                known[name] = merged([known[part] for part in parts], width, facts.overlap)
+            case Defer(name=name, proposal=proposal, rule=rule, threshold=threshold):
+                draft = drafts.get(proposal)
+                fires = fired(facts.model(draft.of), rule, threshold) if draft else 1.0
+                known[name] = deferred(known[proposal], fires)
+            case Verify(proposal=proposal):
+                for case in known[proposal].cases if proposal else NONE.cases:
+                    ms += case.share * facts.target(1 + case.rows) if case.asked else 0.0
+                    tokens += case.share * (case.asked + sum(case.reach))
+            case Accept() | Commit() | Route():
+                pass
+    result = Price(ms, tokens, prompt_ms, facts.answer_tokens)
+    for statement in pipeline.statements:
+        if isinstance(statement, Route):
+            result = _routed(result, statement, facts)
+    return result
+
+
+def draft_prompt_ms(draft: Draft, facts: Facts) -> float:
+    """The draft model's prompt pass."""
+    read = min(facts.prompt_tokens, draft.prompt or facts.prompt_tokens)
+    return read * facts.model(draft.of).prompt_ms
+
+
+def _guesses(draft: Draft, facts: Facts, lift: float) -> Guesses:
+    if draft.width < 1:
+        return NONE
+    if draft.source == "model":
+        inner = {draft.inner: facts.source(draft.inner)} if draft.inner else {}
+        return model(draft, facts.model(draft.of), inner, lift)
+    return free(facts.source(draft.source), draft.width, lift)
+
+
+def _routed(large: Price, route: Route, facts: Facts) -> Price:
+    """The price when a share of queries goes to the small model, which reads every prompt to decide."""
+    small = facts.model(route.small)
+    share = 1 - fired(small, route.rule, route.threshold)
+    token_ms = share * (small.pass_ms(1) + facts.overhead_ms) + (1 - share) * large.ms / large.tokens
+    prompt_ms = facts.prompt_tokens * small.prompt_ms + (1 - share) * large.prompt_ms
+    return Price(token_ms * large.tokens, large.tokens, prompt_ms, large.answer_tokens)

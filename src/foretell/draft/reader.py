@@ -1,0 +1,129 @@
+"""A draft model's sequence, kept in step with the text: what it has read that still holds is not read again.
+
+The sequence holds tokens that were committed and, behind them, guesses of earlier rounds. When the next guesses are
+asked for, it is cut back to what it has in common with the text. The rest of the text is read then and not before, so a
+source that is never asked costs nothing, its prompt pass included.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import lru_cache
+
+from foretell.accept.noise import shifted
+from foretell.accept.proposal import ROOT, Proposal
+from foretell.backend.protocol import Rows, Scores, Session, Want
+
+_NOTHING = Want()
+
+
+class Reader:
+    """One sequence of a session. It may outlive a generation: a text that begins alike is not read again.
+
+    Args:
+        session: of the draft model; other sequences of it are left alone.
+        piece_rows: most rows of one pass over the text.
+
+    `text` is what was committed; `passes` counts those over rows whose scores were wanted.
+    """
+
+    def __init__(self, session: Session, piece_rows: int = 512) -> None:
+        self.text: list[int] = []
+        self.passes = 0
+        self._session, self._piece_rows = session, piece_rows
+        self._sequence = session.open()
+        self._held: list[int] = []  # the sequence's tokens: the text from `_skip` on, then guesses
+        self._skip = 0  # tokens at the beginning of the text that are not read
+        self._agreed = 0  # so many of `_held` are known to be the text's
+        self._foreign = False  # whether the text has a token that the draft model does not know
+        self._rows: list[int] = []  # of the last pass
+        self._unread = 0  # how many of them belong to the text or to settled guesses
+
+    def begin(self, text: Sequence[int], skip: int = 0) -> None:
+        """A new text; its first `skip` tokens are not read."""
+        self._skip, self._agreed = skip, 0
+        self.text, self._foreign = [], False
+        self.extend(text)
+
+    def extend(self, tokens: Sequence[int]) -> None:
+        """More text."""
+        self.text.extend(tokens)
+        self._foreign = self._foreign or max(tokens, default=0) >= self._session.vocabulary
+
+    def catch_up(self) -> bool:
+        """Forget guesses that did not become text, and read the text but for the last piece.
+
+        False when the model cannot read it: too long for its context, or tokens that it does not know.
+        """
+        text, skip, held, agreed = self.text, self._skip, self._held, self._agreed
+        size = len(text) - skip
+        if self._foreign or not 0 < size <= self._session.context:
+            return False
+        end = min(len(held), size - 1)  # the newest token is read again: its scores are wanted
+        while agreed < end and held[agreed] == text[skip + agreed]:
+            agreed += 1
+        self._cut(agreed)
+        self._agreed = agreed
+        while size - len(held) > self._piece_rows:
+            piece = text[skip + len(held) : skip + len(held) + self._piece_rows]
+            self._session.step(Rows.chain(piece, self._sequence, ()), _NOTHING)
+            self._rows, self._unread = piece, len(piece)
+            self.keep(())
+        return True
+
+    def takes(self, guesses: Sequence[int]) -> bool:
+        """Whether these tokens behind the text fit the model's context and vocabulary."""
+        size = len(self.text) - self._skip + len(guesses)
+        return size <= self._session.context and max(guesses, default=0) < self._session.vocabulary
+
+    def step(self, guesses: Sequence[int], tried: Proposal, want: Want) -> Scores:
+        """One pass over what is unread of the text and of the guesses that follow it, and over `tried` behind these.
+
+        The text must have been caught up with, earlier passes of the same chain kept, and all of it must fit (`takes`).
+
+        Args:
+            guesses: a chain behind the text, settled.
+            tried: guesses behind that chain; those that turn out to continue it are kept by `keep`.
+            want: at positions of the whole text, as if nothing had been skipped.
+
+        Returns:
+            Scores of the newest settled token, then of each tried guess.
+        """
+        held, size = len(self._held), len(self.text) - self._skip
+        unread = [*self.text[self._skip + held :], *guesses[max(0, held - size) :]]
+        count = len(unread)
+        parents = [
+            *range(-1, count - 1),
+            *(count - 1 if parent == ROOT else count + parent for parent in tried.parents),
+        ]
+        rows = [*unread, *tried.tokens]
+        if self._skip:
+            want = _moved(want, self._skip)
+        sequences = [self._sequence] * len(rows)
+        scores = self._session.step(Rows(rows, parents, sequences, range(count - 1, len(rows))), want)
+        self._rows, self._unread = rows, count
+        self.passes += 1
+        return scores
+
+    def keep(self, path: Sequence[int]) -> None:
+        """Hold the last pass's settled tokens, and these of the guesses that it tried, a chain behind them."""
+        count = self._unread
+        rows = [*range(count), *(count + node for node in path)]
+        self._held.extend([self._rows[row] for row in rows])
+        self._session.commit(self._sequence, rows)
+
+    def close(self) -> None:
+        """Give the sequence back."""
+        self._session.close(self._sequence)
+
+    def _cut(self, length: int) -> None:
+        """Hold at most `length` tokens. Also mends the list when an interrupt came amid `keep`."""
+        length = min(length, self._session.length(self._sequence), len(self._held))
+        del self._held[length:]
+        if self._session.length(self._sequence) > length:
+            self._session.rewind(self._sequence, length)
+
+
+@lru_cache(maxsize=8)
+def _moved(want: Want, by: int) -> Want:
+    """The same draws at positions that are lower by `by`."""
+    return replace(want, sampling=replace(want.sampling, seed=shifted(want.sampling.seed, by)))

@@ -1,0 +1,1 @@
+"""Rewrites of pipelines, one a file, and what runs them."""

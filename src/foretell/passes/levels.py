@@ -1,0 +1,66 @@
+"""What -O0 to -O3 do (DESIGN.md, section 6). All of them are exact."""
+
+from dataclasses import replace
+from typing import Final
+
+from foretell.cost.facts import Facts
+from foretell.cost.price import price
+from foretell.errors import UsageError
+from foretell.ir.ops import Accept, Commit, Draft, Pipeline, Verify
+from foretell.ir.presets import load
+from foretell.passes.approximate import Approximate
+from foretell.passes.canonicalise import Canonicalise
+from foretell.passes.drop_sources import DropSources
+from foretell.passes.manager import Pass, Step, Trace, run
+from foretell.passes.order import Order
+from foretell.passes.prompt import Prompt
+from foretell.passes.rule import ChooseRule
+from foretell.passes.search import search
+from foretell.passes.share import Share
+from foretell.passes.stage import Stage
+from foretell.passes.widths import Widths
+
+LEVELS: Final = ("O0", "O1", "O2", "O3")
+FREE: Final[tuple[Pass, ...]] = (Canonicalise(), Share(), Widths(), Order(), DropSources(), Widths(), ChooseRule())
+DRAFT: Final[tuple[Pass, ...]] = (Stage(), Approximate(), Prompt(), Widths())
+
+
+def level(name: str, *, draft: str | None, facts: Facts) -> Trace:
+    """The pipeline of an optimisation level, and how it came about.
+
+    O0: the target alone. O1: free sources that pay. O2: also the draft model, staged and approximated. O3: whatever a
+    search finds to be best, trees included.
+
+    Args:
+        name: one of LEVELS.
+        draft: the draft model, or None when there is none.
+        facts: what passes decide by.
+
+    Raises:
+        ForetellError: there is no such level, or the draft model was not measured.
+    """
+    plain = load("plain")
+    if draft is not None:
+        facts.model(draft)
+    match name:
+        case "O0":
+            return Trace(plain, price(plain, facts))
+        case "O2" if draft is not None:
+            return run(chain(draft), (*DRAFT, *FREE), facts)
+        case "O1" | "O2":
+            return run(replace(plain, name=name), FREE, facts)
+        case "O3":
+            lower = [level(each, draft=draft, facts=facts).pipeline for each in ("O1", "O2")]
+            best, *rejected = search(draft=draft, facts=facts, also=lower)
+            cost = price(best.pipeline, facts)
+            said = f"the best of {len(rejected) + 1} pipelines, by prices from {facts.origin} facts"
+            step = Step("search", plain, best.pipeline, (said,), cost)
+            return Trace(plain, price(plain, facts), (step,), (best, *rejected))
+        case _:
+            raise UsageError(f"there is no level {name!r}; there are {', '.join(LEVELS)}")
+
+
+def chain(draft: str) -> Pipeline:
+    """A draft model's chain, where O2 begins."""
+    guesses = Draft("g", "model", width=5, law="coupled", of=draft)
+    return Pipeline("O2", (guesses, Verify("v", "g"), Accept("a", "v"), Commit("a")))

@@ -1,0 +1,113 @@
+"""Search: every combination of sources, tuned, and every preset, by price. The rejected are kept with theirs."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from itertools import chain, combinations
+from typing import Any, Final
+
+from foretell.cost.facts import Facts
+from foretell.cost.price import price
+from foretell.errors import ForetellError
+from foretell.ir import presets
+from foretell.ir.check import check
+from foretell.ir.ops import Accept, Commit, Draft, Merge, Pipeline, Route, Statement, Verify
+from foretell.passes.approximate import Approximate
+from foretell.passes.manager import Candidate, Pass, run
+from foretell.passes.order import Order
+from foretell.passes.prompt import Prompt
+from foretell.passes.rewrite import of_kind
+from foretell.passes.stage import Stage
+from foretell.passes.widths import Widths
+
+SHAPES: Final[Mapping[str, Mapping[str, Any]]] = {  # what a draft model's guesses look like
+    "chain": {},
+    "short": {"stop": 0.6},
+    "long": {"stop": 0.3},
+    "tree": {"siblings": 1, "doubt": 0.5},
+    "bush": {"siblings": 2, "doubt": 0.3},
+}
+TUNING: Final[tuple[Pass, ...]] = (Stage(), Approximate(), Prompt(), Widths(), Order(), Widths())
+
+
+def search(*, draft: str | None, facts: Facts, also: Sequence[Pipeline] = ()) -> tuple[Candidate, ...]:
+    """Exact pipelines, the chosen one first, then the rejected ones: cheapest first, those without a price last.
+
+    Args:
+        draft: the draft model, or None when there is none.
+        facts: what prices come from. Only sources that were measured are combined.
+        also: further pipelines to consider.
+    """
+    tuned = (run(each, TUNING, facts).pipeline for each in combined(draft, facts))
+    shipped = (_of(presets.load(name), draft) for name in presets.names())
+    first = {each.statements: each for each in reversed([*shipped, *also, *tuned])}  # of equal ones, the preset's name
+    best, *others = sorted((_priced(each, draft, facts) for each in reversed(first.values())), key=_order)
+    if best.price is None:
+        raise ForetellError(f"no pipeline could be priced: {best.reason}")
+    least = best.price.response_ms
+    return (best, *(_rejected(each, least) for each in others))
+
+
+def combined(draft: str | None, facts: Facts) -> Iterator[Pipeline]:
+    """The target with each set of free sources, without and with the draft model's guesses in each shape."""
+    free = [name for name in facts.sources if name != "grammar"]  # needs a grammar, which comes with the request
+    sets = chain.from_iterable(combinations(free, n) for n in range(len(free) + 1))
+    for names in sets:
+        drafts = [Draft(name, name) for name in names]
+        yield _pipeline(drafts)
+        for shape, settings in SHAPES.items() if draft else ():
+            yield _pipeline([*drafts, Draft(shape, "model", law="coupled", of=draft or "", **settings)])
+
+
+def _pipeline(drafts: list[Draft]) -> Pipeline:
+    names = tuple(each.name for each in drafts)
+    merge, proposal = [Merge("m", names)], "m"
+    if len(drafts) < 2:
+        merge, proposal = [], "g" if drafts else ""
+        drafts = [replace(each, name=proposal) for each in drafts]  # as in presets, so that equal ones are equal
+    rest: list[Statement] = [Verify("v", proposal), Accept("a", "v"), Commit("a")]
+    return Pipeline("_".join(names) or "plain", (*drafts, *merge, *rest))
+
+
+def _of(pipeline: Pipeline, draft: str | None) -> Pipeline:
+    """A preset with this draft model in the place of its own."""
+    if draft is None:
+        return pipeline
+
+    def bound(statement: Statement) -> Statement:
+        match statement:
+            case Draft(source="model"):
+                return replace(statement, of=draft)
+            case Route():
+                return replace(statement, small=draft)
+            case _:
+                return statement
+
+    return replace(pipeline, statements=tuple(map(bound, pipeline.statements)))
+
+
+def _priced(pipeline: Pipeline, draft: str | None, facts: Facts) -> Candidate:
+    """With its price, and the reason when it is out of the question."""
+    models = [*(each.of for each in of_kind(pipeline, Draft) if each.of), *(r.small for r in of_kind(pipeline, Route))]
+    if models and draft is None:
+        return Candidate(pipeline, None, "there is no draft model")
+    try:
+        cost = price(pipeline, facts)
+    except ForetellError as error:
+        return Candidate(pipeline, None, str(error))
+    found = check(pipeline)
+    if found != "exact":
+        return Candidate(pipeline, cost, f"its class is {found}")
+    if any(each.constrained for each in of_kind(pipeline, Verify)):
+        return Candidate(pipeline, cost, "it needs a grammar")
+    return Candidate(pipeline, cost)
+
+
+def _order(candidate: Candidate) -> tuple[bool, bool, float]:
+    cost = candidate.price
+    return cost is None, bool(candidate.reason), cost.response_ms if cost else 0.0
+
+
+def _rejected(candidate: Candidate, least: float) -> Candidate:
+    if candidate.reason or candidate.price is None:
+        return candidate
+    return replace(candidate, reason=f"an answer takes {candidate.price.response_ms / least:.2f} times as long")

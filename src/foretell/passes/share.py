@@ -1,0 +1,67 @@
+"""Several sources share one pass of the target."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import ClassVar, Final
+
+from foretell.cost.facts import Facts
+from foretell.ir.check import check
+from foretell.ir.ops import Commit, Draft, Merge, Pipeline, Route, Verify
+from foretell.passes.rewrite import Rewritten, changed, cheapest, drafts_count, gain, of_kind, sound
+
+WIDTHS: Final = (1, 2, 4, 8)  # to see whether a source pays at all; the pass `widths` looks closer
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """Fill rows that the target's pass has to spare with a free source's guesses, as long as that pays.
+
+    g = draft(model, of=draft)            g = draft(model, of=draft)
+    v = verify(g)                 ->      lookup = draft(lookup)
+                                          m = merge(g, lookup)
+                                          v = verify(m)
+    """
+
+    name: ClassVar[str] = "share"
+
+    def run(self, pipeline: Pipeline, facts: Facts) -> Rewritten:
+        """See the class."""
+        if drafts_count(pipeline):
+            return pipeline, ()
+        remarks: list[str] = []
+        lowest = check(pipeline)
+        while True:
+            options = [each for each in _options(pipeline, facts) if sound(each, lowest)]
+            best = cheapest(pipeline, options, facts)
+            if best is pipeline:
+                return pipeline, tuple(remarks)
+            known = {each.name for each in of_kind(pipeline, Draft)}
+            new = next(each for each in of_kind(best, Draft) if each.name not in known)
+            remarks.append(f"{new.source} shares the target's pass: {gain(pipeline, best, facts)}")
+            pipeline = best
+
+
+def _options(pipeline: Pipeline, facts: Facts) -> Iterator[Pipeline]:
+    """The pipeline with one more source each."""
+    used = {each.source for each in of_kind(pipeline, Draft)}
+    for verify in of_kind(pipeline, Verify):
+        for source in facts.sources:
+            if source not in used:
+                name = _new_name(pipeline, source)
+                yield from (_sharing(pipeline, verify, Draft(name, source, width)) for width in WIDTHS)
+
+
+def _sharing(pipeline: Pipeline, verify: Verify, draft: Draft) -> Pipeline:
+    """With one more draft in the target's pass."""
+    if not verify.proposal:
+        return changed(pipeline, verify, draft, replace(verify, proposal=draft.name))
+    for merge in of_kind(pipeline, Merge):
+        if merge.name == verify.proposal:
+            return changed(pipeline, merge, draft, replace(merge, proposals=(*merge.proposals, draft.name)))
+    merge = Merge(_new_name(pipeline, "m"), (verify.proposal, draft.name))
+    return changed(pipeline, verify, draft, merge, replace(verify, proposal=merge.name))
+
+
+def _new_name(pipeline: Pipeline, wish: str) -> str:
+    taken = {each.name for each in pipeline.statements if not isinstance(each, Route | Commit)}
+    return next(name for name in (wish, *(f"{wish}{i}" for i in range(2, len(taken) + 3))) if name not in taken)

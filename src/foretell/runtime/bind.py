@@ -1,0 +1,58 @@
+"""A pipeline's strings bound to draft sources, rules and code: what one generation runs."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from foretell.accept import defers, rules
+from foretell.accept.grammar import Walk
+from foretell.accept.rule import Rule
+from foretell.accept.sampling import Sampling
+from foretell.codegen.build import build
+from foretell.codegen.round import Defers, Round
+from foretell.draft.source import Source
+from foretell.errors import UsageError
+from foretell.ir.ops import Accept, Defer, Draft, Pipeline
+
+DISTRIBUTIONS = {"reject", "block", "multi", "mix", "cascade"}  # rules that look at p, not only at the target's choice
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """A pipeline ready for one generation.
+
+    distributions: whether its rules look at the target's distributions.
+    walk: the text under its grammar, if it has one.
+    """
+
+    pipeline: Pipeline
+    play: Round
+    sources: Mapping[str, Source]
+    rules: Mapping[str, Rule]
+    defers: Mapping[str, Defers]
+    distributions: bool
+    walk: Walk | None = None
+
+    def close(self) -> None:
+        """Close the sources."""
+        for source in self.sources.values():
+            source.close()
+
+
+def bind(pipeline: Pipeline, make: Callable[[Draft], Source], sampling: Sampling, walk: Walk | None = None) -> Bound:
+    """Bind a checked pipeline; `make` gives the source of a statement. UsageError for a rule that cannot run so."""
+    accepts = [each for each in pipeline.statements if isinstance(each, Accept)]
+    for each in accepts:
+        if each.rule == "greedy" and sampling.temperature > 0:
+            raise UsageError(
+                f"pipeline {pipeline.name} accepts by rule greedy, but the temperature is {sampling.temperature}: "
+                "use rule coupled, or temperature 0"
+            )
+    return Bound(
+        pipeline,
+        build(pipeline),
+        {each.name: make(each) for each in pipeline.statements if isinstance(each, Draft)},
+        {each.name: rules.make(each.rule, epsilon=each.epsilon, alpha=each.alpha) for each in accepts},
+        {each.name: defers.make(each.rule, each.threshold) for each in pipeline.statements if isinstance(each, Defer)},
+        any(each.rule in DISTRIBUTIONS for each in accepts),
+        walk,
+    )
