@@ -150,12 +150,11 @@ def _traced(
     from foretell.ir.laws import CLASSES
     from foretell.ir.ops import Draft, Route
     from foretell.passes.given import improved
-    from foretell.passes.levels import LEVELS
+    from foretell.passes.levels import check_level
     from foretell.passes.levels import level as of_level
 
     name = options.level_name(level or ("2" if given is None else "0"))
-    if name not in LEVELS:
-        raise UsageError(f"there is no level {name!r}; there are {', '.join(LEVELS)}")
+    check_level(name)
     allowed = next((each for each in CLASSES if each == allow), None)
     if allowed is None:
         raise UsageError(f"there is no class {allow!r}; there are {', '.join(CLASSES)}")

@@ -4,14 +4,13 @@ from dataclasses import replace
 
 from foretell.cost.facts import Facts
 from foretell.cost.price import price
-from foretell.errors import UsageError
 from foretell.ir.check import check
 from foretell.ir.ops import Class, Draft, Pipeline, Verify
-from foretell.passes.levels import DRAFT, FREE, LEVELS
-from foretell.passes.manager import Step, Trace, run
+from foretell.passes.levels import DRAFT, FREE, check_level
+from foretell.passes.manager import Trace, run
 from foretell.passes.rewrite import of_kind
 from foretell.passes.rule import ChooseRule
-from foretell.passes.search import search
+from foretell.passes.search import search, searched
 
 
 def improved(pipeline: Pipeline, name: str, *, facts: Facts, allow: Class = "exact") -> Trace:
@@ -27,8 +26,7 @@ def improved(pipeline: Pipeline, name: str, *, facts: Facts, allow: Class = "exa
         facts: what passes decide by; of every model that the pipeline asks.
         allow: the weakest class that a pass may lower it to.
     """
-    if name not in LEVELS:
-        raise UsageError(f"there is no level {name!r}; there are {', '.join(LEVELS)}")
+    check_level(name)
     if name == "O0":
         check(pipeline)
         return Trace(pipeline, price(pipeline, facts))
@@ -41,7 +39,4 @@ def improved(pipeline: Pipeline, name: str, *, facts: Facts, allow: Class = "exa
     if name != "O3" or constrained or check(pipeline) != "exact":
         return trace
     asked = next((each.of for each in of_kind(pipeline, Draft) if each.of), next(iter(facts.models), None))
-    best, *rejected = search(draft=asked, facts=facts, also=(pipeline, trace.pipeline))
-    said = f"the best of {len(rejected) + 1} pipelines, by prices from {facts.origin} facts"
-    step = Step("search", trace.pipeline, best.pipeline, (said,), price(best.pipeline, facts))
-    return replace(trace, steps=(*trace.steps, step), candidates=(best, *rejected))
+    return searched(trace, search(draft=asked, facts=facts, also=(pipeline, trace.pipeline)), facts)

@@ -11,11 +11,11 @@ from foretell.ir.presets import load
 from foretell.passes.approximate import Approximate
 from foretell.passes.canonicalise import Canonicalise
 from foretell.passes.drop_sources import DropSources
-from foretell.passes.manager import Pass, Step, Trace, run
+from foretell.passes.manager import Pass, Trace, run
 from foretell.passes.order import Order
 from foretell.passes.prompt import Prompt
 from foretell.passes.rule import ChooseRule
-from foretell.passes.search import search
+from foretell.passes.search import search, searched
 from foretell.passes.share import Share
 from foretell.passes.stage import Stage
 from foretell.passes.widths import Widths
@@ -39,6 +39,7 @@ def level(name: str, *, draft: str | None, facts: Facts) -> Trace:
     Raises:
         ForetellError: there is no such level, or the draft model was not measured.
     """
+    check_level(name)
     plain = load("plain")
     if draft is not None:
         facts.model(draft)
@@ -51,13 +52,16 @@ def level(name: str, *, draft: str | None, facts: Facts) -> Trace:
             return run(replace(plain, name=name), FREE, facts)
         case "O3":
             lower = [level(each, draft=draft, facts=facts).pipeline for each in ("O1", "O2")]
-            best, *rejected = search(draft=draft, facts=facts, also=lower)
-            cost = price(best.pipeline, facts)
-            said = f"the best of {len(rejected) + 1} pipelines, by prices from {facts.origin} facts"
-            step = Step("search", plain, best.pipeline, (said,), cost)
-            return Trace(plain, price(plain, facts), (step,), (best, *rejected))
+            found = search(draft=draft, facts=facts, also=lower)
+            return searched(Trace(plain, price(plain, facts)), found, facts)
         case _:
-            raise UsageError(f"there is no level {name!r}; there are {', '.join(LEVELS)}")
+            raise AssertionError(name)  # see check_level
+
+
+def check_level(name: str) -> None:
+    """Raise UsageError when there is no level of this name."""
+    if name not in LEVELS:
+        raise UsageError(f"there is no level {name!r}; there are {', '.join(LEVELS)}")
 
 
 def chain(draft: str) -> Pipeline:

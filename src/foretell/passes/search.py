@@ -12,7 +12,7 @@ from foretell.ir import presets
 from foretell.ir.check import check
 from foretell.ir.ops import Accept, Commit, Draft, Merge, Pipeline, Route, Statement, Verify
 from foretell.passes.approximate import Approximate
-from foretell.passes.manager import Candidate, Pass, run
+from foretell.passes.manager import Candidate, Pass, Step, Trace, run
 from foretell.passes.order import Order
 from foretell.passes.prompt import Prompt
 from foretell.passes.rewrite import of_kind
@@ -45,6 +45,14 @@ def search(*, draft: str | None, facts: Facts, also: Sequence[Pipeline] = ()) ->
         raise ForetellError(f"no pipeline could be priced: {best.reason}")
     least = best.price.response_ms
     return (best, *(_rejected(each, least) for each in others))
+
+
+def searched(trace: Trace, candidates: Sequence[Candidate], facts: Facts) -> Trace:
+    """A trace that ends with a search: the first of these candidates was chosen."""
+    best = candidates[0].pipeline
+    said = f"the best of {len(candidates)} pipelines, by prices from {facts.origin} facts"
+    step = Step("search", trace.pipeline, best, (said,), price(best, facts))
+    return replace(trace, steps=(*trace.steps, step), candidates=tuple(candidates))
 
 
 def combined(draft: str | None, facts: Facts) -> Iterator[Pipeline]:

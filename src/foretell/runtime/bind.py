@@ -12,6 +12,7 @@ from foretell.codegen.round import Defers, Round
 from foretell.draft.source import Source
 from foretell.errors import UsageError
 from foretell.ir.ops import Accept, Defer, Draft, Pipeline
+from foretell.passes.rewrite import of_kind
 
 DISTRIBUTIONS = {"reject", "block", "multi", "mix", "cascade"}  # rules that look at p, not only at the target's choice
 
@@ -40,7 +41,7 @@ class Bound:
 
 def bind(pipeline: Pipeline, make: Callable[[Draft], Source], sampling: Sampling, walk: Walk | None = None) -> Bound:
     """Bind a checked pipeline; `make` gives the source of a statement. UsageError for a rule that cannot run so."""
-    accepts = [each for each in pipeline.statements if isinstance(each, Accept)]
+    accepts = of_kind(pipeline, Accept)
     for each in accepts:
         if each.rule == "greedy" and sampling.temperature > 0:
             raise UsageError(
@@ -50,9 +51,9 @@ def bind(pipeline: Pipeline, make: Callable[[Draft], Source], sampling: Sampling
     return Bound(
         pipeline,
         build(pipeline),
-        {each.name: make(each) for each in pipeline.statements if isinstance(each, Draft)},
+        {each.name: make(each) for each in of_kind(pipeline, Draft)},
         {each.name: rules.make(each.rule, epsilon=each.epsilon, alpha=each.alpha) for each in accepts},
-        {each.name: defers.make(each.rule, each.threshold) for each in pipeline.statements if isinstance(each, Defer)},
+        {each.name: defers.make(each.rule, each.threshold) for each in of_kind(pipeline, Defer)},
         any(each.rule in DISTRIBUTIONS for each in accepts),
         walk,
     )

@@ -10,6 +10,7 @@ from foretell.cost.facts import Facts
 from foretell.ir import presets
 from foretell.ir.ops import Draft, Merge, Pipeline, Verify
 from foretell.passes.levels import level
+from foretell.passes.rewrite import changed, of_kind
 
 DRAFT: Final = "draft"  # what pipelines call the draft model
 # Free sources that levels use before chances were measured: how often the others are right differs too much by text.
@@ -65,14 +66,13 @@ def constrained(pipeline: Pipeline) -> Pipeline:
                          limited = merge(grammar, g)
                          v = verify(limited, constrained=true)
     """
-    verify = next(each for each in pipeline.statements if isinstance(each, Verify))
+    (verify,) = of_kind(pipeline, Verify)
     new: tuple[Draft | Merge | Verify, ...] = (replace(verify, constrained=True),)
     if verify.proposal:
         draft = Draft("grammar", "grammar")
         joined = Merge("limited", (draft.name, verify.proposal), 2 * draft.width)
         new = (draft, joined, replace(verify, proposal=joined.name, constrained=True))
-    at = pipeline.statements.index(verify)
-    return replace(pipeline, statements=(*pipeline.statements[:at], *new, *pipeline.statements[at + 1 :]))
+    return changed(pipeline, verify, *new)
 
 
 def _prompt_ms(costs: Mapping[int, float]) -> float:

@@ -10,7 +10,7 @@ from foretell.accept.sampling import GREEDY, Sampling
 from foretell.errors import UsageError
 from foretell.ir.check import check
 from foretell.ir.ops import Pipeline, Verify
-from foretell.passes.levels import LEVELS
+from foretell.passes.levels import check_level
 
 MOST_LOGPROBS = 100
 
@@ -67,8 +67,7 @@ class Settings:
             raise UsageError(f"max-tokens is {self.max_tokens}, must be 1 or more")
         if not 0 <= self.logprobs <= MOST_LOGPROBS:
             raise UsageError(f"logprobs is {self.logprobs}, must be between 0 and {MOST_LOGPROBS}")
-        if self.level not in LEVELS:
-            raise UsageError(f"there is no level {self.level!r}; there are {', '.join(LEVELS)}")
+        check_level(self.level)
         if self.pipeline is not None:
             check(self.pipeline)
             self._check_constrained(self.pipeline)
