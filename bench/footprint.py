@@ -1,6 +1,6 @@
 """What Foretell takes beside its passes: time to load, memory, the processor while it waits, Python between passes.
 
-    python bench/footprint.py [MODEL] [--loads 5] [--idle-s 10] [--tokens 128] [--context 4096]
+    python bench/footprint.py [MODEL] [--draft NAME] [--loads 5] [--idle-s 10] [--tokens 128] [--context 4096]
 
 Loads and memory are those of the commands that a person types, with a cache folder of their own that is empty at first
 and deleted at the end; `chat` is typed into through a pseudoterminal. Linux only: memory and processor time come from
@@ -11,6 +11,7 @@ import argparse
 import json
 import os
 import pty
+import random
 import re
 import select
 import signal
@@ -31,8 +32,10 @@ from rich.table import Table
 
 import foretell
 from foretell.backend.native import NativeBackend
+from foretell.backend.protocol import Rows, Want
 from foretell.engine.hyper import Hyper
 from foretell.engine.layout import PAGE, page_layer_bytes
+from foretell.engine.native import NativeModel
 from foretell.errors import ForetellError
 from foretell.models.gguf import GGUF
 from foretell.models.store import Store
@@ -44,7 +47,10 @@ COMMAND = (sys.executable, "-m", "foretell")
 PATIENCE_S = 300  # for an answer of the chat
 SETTLE_S = 1.0  # before idleness is measured: threads wait busily for 2 ms before they sleep
 MARGIN = 1.1, 300_000_000  # resident memory may be so many times the packed weights, and so many bytes more
-MUST = {"first": 20.0, "later": 1.0, "outside": 0.3}  # seconds, seconds, milliseconds
+MUST = {"first": 20.0, "later": 1.0, "outside": 0.3, "draft": 1.02}  # seconds, seconds, milliseconds, a ratio
+DRAFTS = (1, 4, 8)  # steps of the drafts that are timed
+DRAFT_CONTEXT = 200  # tokens before them
+LIKELY = Want(top=1)  # what a draft is asked for: its best token and how likely it is
 
 WORDS = "word " * 100
 PROGRAM = "".join(
@@ -223,6 +229,52 @@ def outside(path: Path, tokens: int) -> dict[str, dict[str, float]]:
     return figures
 
 
+def draft_loop(path: Path, rounds: int) -> dict[str, Any]:
+    """Drafts in one native call beside passes over one row: in each round each draft once, in random order, and passes.
+
+    `ratio`: of a draft of k steps to k times the round's median pass, median over rounds.
+    """
+    model = NativeModel.load(path, cache_dir=Path(os.environ["FORETELL_CACHE"]))
+    session = model.session()
+    sequence = session.open()
+    session.step(Rows.chain(range(1, 1 + DRAFT_CONTEXT), sequence, ()), LIKELY)
+    session.commit(sequence, range(DRAFT_CONTEXT))
+
+    def drafted(steps: int) -> float:
+        session.rewind(sequence, DRAFT_CONTEXT)
+        begin = time.perf_counter()
+        session.draft(sequence, [1], steps, LIKELY)
+        return 1000 * (time.perf_counter() - begin)
+
+    def passes() -> list[float]:
+        session.rewind(sequence, DRAFT_CONTEXT)
+        taken, token = [], 1
+        for _ in range(max(DRAFTS)):
+            begin = time.perf_counter()
+            token = session.step(Rows.chain([token], sequence), LIKELY).chosen[0]
+            session.commit(sequence, [0])
+            taken.append(1000 * (time.perf_counter() - begin))
+        return taken
+
+    times: dict[int, list[float]] = {steps: [] for steps in DRAFTS}
+    alone: list[float] = []  # each round's median pass
+    order, rng = [0, *DRAFTS], random.Random(0)  # noqa: S311 — an order, no secret
+    for _ in range(rounds):
+        rng.shuffle(order)
+        for steps in order:
+            if steps:
+                times[steps].append(drafted(steps))
+            else:
+                alone.append(median(passes()))
+    model.close()
+    ratios = {k: median(a / (k * b) for a, b in zip(times[k], alone, strict=True)) for k in DRAFTS}
+    return {
+        "pass_ms": round(median(alone), 3),
+        "steps": {str(k): {"median_ms": round(median(times[k]), 3), "ratio": round(ratios[k], 4)} for k in DRAFTS},
+        "rounds": rounds,
+    }
+
+
 def show(report: Mapping[str, Any]) -> Table:
     """The report as a table with what is asked for."""
     table = Table("what", "measured", "must be", title=f"{report['model']}, {report['machine']}")
@@ -240,15 +292,22 @@ def show(report: Mapping[str, Any]) -> Table:
     for name, round_ms in report["outside_ms"].items():
         figures = f"{round_ms['median']:.3f} ms a round"
         table.add_row(f"outside native code, {name}", figures, f"≤ {MUST['outside']} ms")
+    loop = report["draft_loop"]
+    table.add_row(f"draft {loop['model']}, a pass over one row", f"{loop['pass_ms']:.2f} ms", "")
+    for steps, figures in loop["steps"].items():
+        what = f"draft of {steps} steps / {steps} passes"
+        table.add_row(what, f"{figures['ratio']:.3f}", f"≤ {MUST['draft']}")
     return table
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model", nargs="?", help="name or path; the catalogue's default")
+    parser.add_argument("--draft", help="name or path of the model whose draft loop is timed; without: the same")
     parser.add_argument("--loads", type=int, default=5, help="later loads")
     parser.add_argument("--idle-s", type=float, default=10.0, help="seconds of waiting")
     parser.add_argument("--tokens", type=int, default=128, help="generated for the time outside native code")
+    parser.add_argument("--rounds", type=int, default=40, help="of the draft loop's timing")
     parser.add_argument("--context", type=int, default=4096, help="of the chat; half of it is filled")
     parser.add_argument("--json", action="store_true", help="print only the line of JSON")
     given = parser.parse_args()
@@ -269,7 +328,7 @@ def measure(given: argparse.Namespace) -> dict[str, Any]:
         raise ForetellError("there is no /proc here: run this on Linux")
     store = Store()
     name = given.model or store.catalogue.default
-    path = store.resolve(name)
+    path, draft = store.resolve(name), store.resolve(given.draft or name)
     with tempfile.TemporaryDirectory(prefix="foretell-bench-") as folder:
         os.environ["FORETELL_CACHE"] = folder
         first_s, _ = generate(path)
@@ -288,6 +347,7 @@ def measure(given: argparse.Namespace) -> dict[str, Any]:
             "command_s": round(median(command_s for _, command_s in later), 3),
             **waiting(path, packed.stat().st_size, given.context, given.idle_s),
             "outside_ms": outside(path, given.tokens),
+            "draft_loop": {"model": given.draft or name, **draft_loop(draft, given.rounds)},
         }
 
 

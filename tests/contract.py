@@ -5,6 +5,7 @@ Scores are compared bit for bit with those of one row at a time in a fresh seque
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 
 from foretell.accept.sampling import GREEDY, Sampling
 from foretell.accept.warpers import choose
-from foretell.backend.protocol import ROOT, Rows, Scores, Session, Want
+from foretell.backend.protocol import ROOT, Rows, Scores, Session, Want, draft_by_steps
 from foretell.errors import ForetellError
 
 SAMPLED = Sampling(temperature=0.9, top_k=40, top_p=0.95, min_p=0.01, repeat_penalty=1.1, seed=11)
@@ -204,6 +205,23 @@ class SessionContract:
             assert full.top_tokens[i].tolist() == order.tolist()
             assert np.allclose(full.top_logprobs[i], logprobs[i, order], atol=1e-4)
             assert np.isclose(full.logprobs[i], logprobs[i, full.tokens[i]], atol=1e-4)
+
+    @few
+    @given(seed=SEED, steps=st.integers(1, 6), stop=st.sampled_from([0.0, 0.05]), reach=st.sampled_from([0.0, 0.01]))
+    def test_a_draft_is_its_steps(self, session: Session, seed: int, steps: int, stop: float, reach: float) -> None:
+        prompt = self.tokens(session, seed, 9)
+        want = Want(replace(SAMPLED, repeat_penalty=1.0, seed=seed), top=1)
+        with sequence_of(session, prompt[:6]) as one, sequence_of(session, prompt[:6]) as other:
+            expected = draft_by_steps(session, other, prompt[6:], steps, want, stop, reach)
+            found = session.draft(one, prompt[6:], steps, want, stop, reach)
+            for row in range(len(expected.tokens)):
+                alone_here = alone(session, [*prompt, *expected.tokens[:row].tolist()], want)
+                assert_row(expected, row, alone_here)
+                assert_row(found, row, alone_here)
+            assert found.tokens.shape == expected.tokens.shape
+            assert session.length(one) == session.length(other) == len(prompt) + len(found.tokens) - 1
+            scores = session.step(Rows.chain(found.tokens[-1:].tolist(), one), ALL)
+        assert_row(scores, 0, alone(session, [*prompt, *found.tokens.tolist()]))
 
     def test_no_scores_wanted(self, session: Session) -> None:
         with sequence_of(session) as sequence:

@@ -11,6 +11,7 @@ from foretell.ir.ops import (
     ACCEPT_RULES,
     DEFER_RULES,
     FREE_SOURCES,
+    PACED_SOURCES,
     Accept,
     Class,
     Commit,
@@ -66,9 +67,11 @@ def well_formed(draw: st.DrawFn, worst: Class = "lossy") -> Pipeline:
     return draw(st.sampled_from(others if draw(st.booleans()) else sound))
 
 
-def free_drafts(name: str) -> st.SearchStrategy[Draft]:
-    """`name = draft(SOURCE, width=...)` of a source without a model."""
-    return st.builds(Draft, st.just(name), st.sampled_from(FREE_SOURCES), st.integers(1, 8))
+@st.composite
+def free_drafts(draw: st.DrawFn, name: str) -> Draft:
+    """`name = draft(SOURCE, width=...)` of a source without a model, paced or not."""
+    source = draw(st.sampled_from(FREE_SOURCES))
+    return Draft(name, source, draw(st.integers(1, 8)), paced=source in PACED_SOURCES and _seldom(draw))
 
 
 @st.composite
@@ -88,6 +91,7 @@ def model_drafts(draw: st.DrawFn, name: str) -> Draft:
         prompt=draw(st.sampled_from((0, 0, 64))),
         vocabulary=draw(st.sampled_from((0, 0, 32768))),
         precision=draw(st.sampled_from(("", "", "Q4_0"))),
+        paced=not tree and _seldom(draw),
     )
 
 
@@ -118,7 +122,7 @@ def _seldom(draw: st.DrawFn) -> bool:
 
 
 def _is_drawn_chain(statement: Statement) -> bool:
-    return isinstance(statement, Draft) and statement.law == "sampled" and not statement.siblings
+    return isinstance(statement, Draft) and statement.law == "sampled" and not (statement.siblings or statement.paced)
 
 
 def _passes(pipeline: Pipeline, worst: Class) -> bool:

@@ -4,24 +4,26 @@ import doctest
 import importlib
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
 import foretell
-from foretell.backend.toy import ToyBackend
-from foretell.profile import passes
 
 DOCUMENTED = [
     "foretell",
     "foretell.accept.coupled",
     "foretell.accept.noise",
     "foretell.api",
+    "foretell.build",
     "foretell.draft.lookup",
+    "foretell.ir.build",
+    "foretell.profile.counts",
     "foretell.profile.machine",
     "foretell.profile.passes",
+    "foretell.profile.spread",
+    "foretell.runtime.compiled",
     "foretell.runtime.stops",
-    "foretell.runtime.width",
+    "foretell.cost.choice",
 ]
 
 
@@ -182,48 +184,3 @@ def test_chat_after_clear_cancel_and_stop_strings(model: foretell.Model) -> None
     assert cancelled.result.finish == "cancelled"
     assert all(message["content"] != "never answered" for message in chat.messages)
     assert chat.send("again", max_tokens=3, speculation=False).result.acceptance is None
-
-
-def test_pass_costs_are_measured_until_the_machine_was_quiet(tmp_path: Path) -> None:
-    looks = [
-        passes.Look({1: 9.0, 2: 12.0}, quiet=False),
-        passes.Look({1: 8.0, 2: 13.0}, quiet=True),
-        passes.Look({1: 1.0, 2: 1.0}, quiet=True),
-    ]
-    folder = tmp_path / "profiles"
-
-    def costs() -> dict[int, float]:
-        return passes.remembered(folder, "key", lambda: looks.pop(0))
-
-    assert costs() == {1: 9.0, 2: 12.0}
-    assert costs() == {1: 8.0, 2: 12.0}
-    assert costs() == {1: 8.0, 2: 12.0}
-    assert len(looks) == 1
-    (file,) = folder.iterdir()
-    file.write_text("{")
-    assert costs() == {1: 1.0, 2: 1.0}
-
-
-def test_a_machine_that_is_never_quiet_is_not_measured_for_ever(tmp_path: Path) -> None:
-    calls = []
-
-    def look() -> passes.Look:
-        calls.append(1)
-        return passes.Look({1: 1.0}, quiet=False)
-
-    for _ in range(20):
-        passes.remembered(tmp_path, "key", look)
-    assert len(calls) == passes.MOST_LOOKS
-    assert passes.remembered(Path("/proc/nowhere"), "key", look) == {1: 1.0}
-
-
-def test_measuring_a_session() -> None:
-    look = passes.measure(ToyBackend().session())
-    assert set(look.pass_ms) == set(passes.ROWS)
-    assert all(ms > 0 for ms in look.pass_ms.values())
-    assert set(passes.measure(ToyBackend(context=5).session()).pass_ms) == {1}
-
-
-def test_free_rows() -> None:
-    assert passes.free_rows({1: 10.0}) == 1
-    assert passes.free_rows({1: 10.0, 2: 10.9, 4: 11.1, 8: 11.2}) == 2

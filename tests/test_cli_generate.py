@@ -1,4 +1,4 @@
-"""`generate`, `chat`, `demo` and `bench suite` on the toy, as a person calls them."""
+"""`generate`, `chat` and `demo` on the toy, as a person calls them."""
 
 import io
 import json
@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
 
@@ -16,17 +15,15 @@ from foretell.accept.rule import Chance, Verdict
 from foretell.cli import run
 from foretell.cli.render import follow
 from foretell.codegen.round import Outcome, Parts, Round
-from foretell.errors import ForetellError
 from foretell.ir.ops import Pipeline
-from foretell.lab.suite import OVERALL, Prompt, Run, read_suite, summarise
 from foretell.runtime import bind
-from foretell.runtime.events import Result
-from foretell.runtime.width import Width
+from foretell.runtime.pace import Pace
 
 TOY = ["--model", "toy"]
 FIELDS = [
     *("text", "tokens", "prompt_tokens", "tokens_per_s", "first_token_s", "response_s", "load_s", "rounds"),
     *("tokens_per_round", "acceptance", "guessed", "finish", "seed"),
+    "draft_passes",
 ]
 
 
@@ -168,7 +165,7 @@ def test_demo_fails_when_the_texts_differ(monkeypatch: pytest.MonkeyPatch, capsy
         return play
 
     monkeypatch.setattr(bind, "build", keeps_all)
-    monkeypatch.setattr(Width, "choose", lambda _, __, available: available)
+    monkeypatch.setattr(Pace, "copied", lambda _, source, limit: len(source.reach(limit)))
     assert run(["demo", *TOY]) == 1
     assert "differ" in capsys.readouterr().out
 
@@ -229,96 +226,3 @@ def test_ctrl_c_ends_soon_with_what_was_generated(more: list[str]) -> None:
     assert err.count(b"\n") == 1
     assert process.returncode == 130
     assert took_s < 2  # 0.2 s are asked for, of which a busy machine may take more
-
-
-SUITE = [
-    {"klass": "echo", "id": 1, "prompt": "tick tock tick tock tick"},
-    {"klass": "echo", "id": 2, "prompt": "la la la la la la"},
-    {"klass": "other", "id": 3, "prompt": "abcdefgh"},
-]
-
-
-def suite_file(folder: Path, lines: list[str]) -> str:
-    path = folder / "suite.jsonl"
-    path.write_text("\n".join(lines))
-    return str(path)
-
-
-def test_bench_suite(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    file = suite_file(tmp_path, [json.dumps(each) for each in SUITE])
-    assert run(["bench", "suite", file, *TOY, "--max-tokens", "20", "--json"]) == 0
-    line = capsys.readouterr().out
-    assert line.count("\n") == 1
-    configurations = json.loads(line)["configurations"]
-    assert list(configurations) == ["plain", "lookup"]
-    for figures in configurations.values():
-        assert list(figures) == ["echo", "other", OVERALL]
-        assert all(each["mismatches"] == 0 for each in figures.values())
-    names = {"tokens", "tokens_per_s", "first_token_s", "response_s", "tokens_per_round", "acceptance", "mismatches"}
-    assert names <= set(configurations["lookup"]["echo"])
-    assert configurations["plain"][OVERALL]["tokens_per_round"] == pytest.approx(1.0)
-    assert run(["bench", "suite", file, *TOY, "--classes", "other", "--limit", "1", "--temperature", "0.8"]) == 0
-    table, last = capsys.readouterr().out.rstrip("\n").rsplit("\n", 1)
-    assert table.split()[:3] == ["class", "who", "tokens"]
-    assert list(json.loads(last)["configurations"]["plain"]) == ["other", OVERALL]
-
-
-@pytest.mark.parametrize(
-    ("lines", "arguments", "words"),
-    [
-        (["{"], [], "line 1"),
-        (['{"klass": "a", "id": 1}'], [], "line 1"),
-        (['{"klass": "a", "id": 1, "prompt": ""}'], [], "not empty"),
-        (["[1]"], [], "line 1"),
-        ([], [], "no prompts"),
-        (['{"klass": "a", "id": 1, "prompt": "x"}'], ["--classes", "b"], "no class 'b'"),
-    ],
-)
-def test_bad_suites(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], lines: list[str], arguments: list[str], words: str
-) -> None:
-    assert run(["bench", "suite", suite_file(tmp_path, lines), *TOY, *arguments]) == 1
-    assert words in capsys.readouterr().err
-
-
-def test_a_missing_suite(tmp_path: Path) -> None:
-    with pytest.raises(ForetellError, match="cannot read"):
-        read_suite(tmp_path / "nothing.jsonl")
-
-
-def result(tokens: tuple[int, ...], rate: float, acceptance: float | None = None) -> Result:
-    later = len(tokens) - 1
-    return Result(
-        text="",
-        tokens=tokens,
-        prompt_tokens=1,
-        tokens_per_s=rate,
-        first_token_s=1.0,
-        response_s=1.0 + later / rate,
-        load_s=0.0,
-        rounds=later,
-        tokens_per_round=1.0,
-        acceptance=acceptance,
-        guessed=0 if acceptance is None else 10,
-        finish="length",
-        seed=0,
-    )
-
-
-def test_summary_of_a_suite_by_hand() -> None:
-    a, b = Prompt("x", "1", "a"), Prompt("y", "2", "b")
-    table = summarise(
-        [
-            Run(a, "rival", result((1, 2, 3), 8.0, 0.5)),
-            Run(a, "plain", result((1, 2, 4), 4.0)),
-            Run(b, "plain", result((1, 2, 3, 4), 16.0)),
-            Run(b, "rival", result((1, 2, 3, 4), 2.0, 0.125)),
-        ]
-    )
-    assert list(table) == ["plain", "rival"]
-    assert table["plain"][OVERALL]["tokens_per_s"] == pytest.approx(8.0)
-    assert table["rival"][OVERALL]["tokens_per_s"] == pytest.approx(4.0)
-    assert table["rival"][OVERALL]["acceptance"] == pytest.approx(0.25)
-    assert table["rival"]["x"]["mismatches"] == 1
-    assert table["rival"][OVERALL]["mismatches"] == 1
-    assert table["plain"]["x"]["acceptance"] is None

@@ -1,5 +1,6 @@
 """Draft models: their guesses are those of a draft that starts afresh each round, whatever happened before."""
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -396,6 +397,65 @@ def test_the_chain_ends_behind_a_guess_that_is_too_doubtful() -> None:
     least = sorted(guess.chance for guess in whole.guesses)[10]
     first = next(i for i, guess in enumerate(whole.guesses) if guess.chance < least)
     assert fresh(replace(statement, stop=least), GREEDY, text, 0, 40).guesses == whole.guesses[: first + 1]
+
+
+def test_the_chain_ends_where_it_becomes_unlikely_as_a_whole() -> None:
+    """By `reach`; set for one proposal, and changed for the next."""
+    source = source_with(Likely("small", "point", GREEDY, VOCABULARY), Script(likeliest), 20)
+    source.extend(list(b"the cat sat on the m"))
+    whole = source.propose(20).guesses
+    products = np.cumprod([guess.chance for guess in whole]).tolist()
+    for end in (1, 6, 13):
+        source.reach = math.nextafter(products[end], 2.0)
+        assert source.propose(20).guesses == whole[: end + 1]
+        source.reach = products[end]
+        assert source.propose(20).guesses == whole[: end + 2]
+
+
+class Drafts(ToySession):
+    """Counts drafts."""
+
+    def __init__(self) -> None:
+        super().__init__(MODEL, 512)
+        self.drafts = 0
+
+    def draft(self, *arguments: Any, **options: Any) -> Scores:
+        self.drafts += 1
+        return super().draft(*arguments, **options)
+
+
+@pytest.mark.parametrize(
+    ("statement", "drafts"),
+    [
+        (Draft("g", "model", of="small", law="point"), 1),
+        (Draft("g", "model", of="small", law="coupled", stop=0.2), 1),
+        (Draft("g", "model", of="small", law="coupled", siblings=1), 0),
+        (Draft("g", "model", of="small", law="point", inner="lookup"), 0),
+        (Draft("g", "model", of="small", law="sampled"), 0),
+    ],
+)
+def test_chains_of_the_models_own_choices_are_one_call(statement: Draft, drafts: int) -> None:
+    session = Drafts()
+    source = make(statement, WARM, VOCABULARY, reader=reader_of(session))
+    source.extend(list(b"some text"))
+    source.propose(6)
+    assert session.drafts == drafts
+
+
+@pytest.mark.parametrize("law", ["point", "coupled"])
+@pytest.mark.parametrize("stop", [0.0, 0.3])
+def test_one_call_guesses_what_passes_one_by_one_do(law: str, stop: float) -> None:
+    for seed in range(6):
+        text, sampling = list(b"the cat sat on the m")[seed:], replace(WARM, seed=seed)
+        guesses = []
+        for plain in (True, False):
+            picker = Likely("small", law, sampling, VOCABULARY)
+            picker.plain = plain
+            source = source_with(picker, Script(likeliest), 9, stop=stop)
+            source.reach = stop / 9
+            source.extend(text)
+            guesses.append(source.propose(9))
+        assert guesses[0] == guesses[1]
 
 
 @pytest.mark.parametrize("law", ["point", "coupled", "sampled", "without_replacement"])

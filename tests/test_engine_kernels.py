@@ -12,6 +12,7 @@ import pytest
 from foretell.engine.dequantise import FORMATS, dequantise
 from foretell.engine.isa import choose
 from foretell.engine.kernels import Kernels, attention, product
+from foretell.engine.kernels import frame as frames
 from foretell.engine.layout import ACTIVATIONS, GROUP, LAYOUTS, PAGE, groups, page_layer_bytes
 from foretell.engine.pack import pack_matrix
 from foretell.engine.team import i64
@@ -361,39 +362,19 @@ def test_attend(bench: Bench, length: int, heads: int, kv_heads: int, size: int)
 
     def run(partial: bool) -> np.ndarray:
         out = np.zeros((rows, width), np.float32)
-        items = [
-            (
-                first,
-                min(attention.TILE_ROWS, rows - first),
-                addresses.ctypes.data,
-                s,
-                s + 1 if partial else max(spans),
-                head,
-                partial,
-                0,
-            )
-            for first in range(0, rows, attention.TILE_ROWS)
-            for head in range(kv_heads)
-            for s in (range(max(spans)) if partial else (0,))
-        ]
-        work = np.array(items, np.int64)
+        starts_of = range(0, rows, frames.TILE_ROWS)
+        tiles = [(k, min(frames.TILE_ROWS, rows - k), addresses.ctypes.data, max(spans)) for k in starts_of]
+        work = np.array(tiles, np.int64)
+        frame = np.zeros(frames.TOKENS, np.int64)
         partials = bench.buffer(4 * rows * heads * max(spans) * attention.partial_floats(size))
+        frame[frames.ROW_TABLE], frame[frames.TILE_TABLE] = bench.at(table), bench.at(work)
+        frame[frames.SIDE], frame[frames.SIDE_SLOTS] = bench.at(side), bench.at(side_slots)
+        frame[frames.PARTIALS], frame[frames.SPANS], frame[frames.SPLIT] = bench.at(partials), max(spans), partial
         scratch = bench.buffer(attention.scratch_bytes(heads // kv_heads))
         bits = struct.unpack("<I", struct.pack("<f", size**-0.5))[0]
-        fields = [
-            bench.at(qkv),
-            stride,
-            heads,
-            kv_heads,
-            size,
-            bits,
-            layer_at,
-            bench.at(work),
-            bench.at(table),
-            bench.at(side),
-        ]
-        fields += [bench.at(side_slots), bench.at(out), width, bench.at(partials), max(spans), bench.at(scratch), 0]
-        bench.run("attend", fields, 0, len(items))
+        fields = [bench.at(qkv), stride, heads, kv_heads, size, bits, layer_at, bench.at(frame)]
+        fields += [bench.at(out), width, bench.at(scratch), 0]
+        bench.run("attend", fields, 0, len(tiles) * kv_heads * (max(spans) if partial else 1))
         if partial:
             bench.run("merge", fields, 0, rows * heads)
         return out

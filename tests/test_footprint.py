@@ -11,7 +11,7 @@ import pytest
 from tiny import Zoo
 
 SCRIPT = Path(__file__).parents[1] / "bench" / "footprint.py"
-QUICK = ["--loads", "1", "--idle-s", "0.1", "--tokens", "24", "--context", "512"]
+QUICK = ["--loads", "1", "--idle-s", "0.1", "--tokens", "24", "--context", "512", "--rounds", "2"]
 
 
 def footprint(*arguments: str, cache: Path) -> "subprocess.CompletedProcess[str]":
@@ -40,6 +40,9 @@ def test_footprint_of_a_tiny_model(zoo: Zoo, tmp_path: Path) -> None:
     assert (
         report["outside_ms"]["no guesses"]["rounds"] == 22
     )  # 24 tokens: the first is the prompt's, the last has no next
+    loop = report["draft_loop"]
+    assert loop["pass_ms"] > 0
+    assert {steps: figures["ratio"] > 0 for steps, figures in loop["steps"].items()} == dict.fromkeys("148", True)
     assert list(tmp_path.iterdir()) == []  # it had a cache of its own
 
 

@@ -42,6 +42,8 @@ def end(rule: str, verified: str = "g") -> str:
         (f"g = draft(lookup); {CHAIN.replace('g =', 'h =')}; m = merge(g, h)", end("coupled", "m"), "exact"),
         (CHAIN, end("reject"), "distribution"),
         (CHAIN, end("block"), "distribution"),
+        (f"g = {MODEL}, law=sampled, stop=0.5)", end("block"), "distribution"),
+        (f"g = {MODEL}, law=without_replacement, siblings=1, doubt=0.5, stop=0.1)", end("multi"), "distribution"),
         (f"g = {MODEL}, law=without_replacement, siblings=2)", end("multi"), "distribution"),
         (CHAIN, end("mix, epsilon=0.1"), "lossy"),
         (CHAIN, end("cascade, alpha=1"), "lossy"),
@@ -109,8 +111,7 @@ def test_classes(guesses: str, rest: str, kind: Class) -> None:
         (f"g = draft(lookup); {end('mix, epsilon=0.5')}", "a = ", "mix is for a chain of law sampled"),
         (f"g = {MODEL}, law=coupled); {end('reject')}", "a = ", "a chain of law coupled"),
         (f"g = {MODEL}, law=sampled, siblings=1); {end('reject')}", "a = ", "a tree of law sampled"),
-        (f"g = {MODEL}, law=sampled, stop=0.5); {end('block')}", "a = ", "block needs all guesses as they"),
-        (f"g = {MODEL}, law=without_replacement, siblings=1, doubt=0.5); {end('multi')}", "a = ", "multi needs all"),
+        (f"{CHAIN}; m = merge(g); {end('block', 'm')}", "a = ", "block needs all guesses as they were drawn"),
         (f"{CHAIN}; m = merge(g); {end('reject', 'm')}", "a = ", "reject needs all guesses"),
         (f"g = {MODEL}, law=coupled); m = merge(g); n = merge(m); {end('reject', 'n')}", "a = ", "reject needs all"),
         # defer

@@ -54,7 +54,7 @@ def test_reasons() -> None:
     words = [
         "target's own noise",
         "may be equal",
-        "stop, doubt and merge",
+        "merge selects",
         "of law sampled",
         "rule is keep",
         "no rule 'best'",

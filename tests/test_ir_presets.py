@@ -22,6 +22,7 @@ CLASSES: dict[str, Class] = {
     "tree": "exact",
     "copy": "exact",
     "merged": "exact",
+    "paced": "exact",
     "defer": "lossy",
     "cascade": "lossy",
     "route": "lossy",

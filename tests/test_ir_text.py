@@ -3,6 +3,7 @@
 import re
 import string
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -167,9 +168,13 @@ def test_examples_of_the_docs() -> None:
     found = re.findall(r"^```pipeline\n(.*?)^```", DOCS, re.DOTALL | re.MULTILINE)
     assert [(each.name, check(each)) for each in map(parse, found)] == [
         ("chain", "exact"), ("light", "exact"), ("multi", "distribution"), ("loose", "lossy"),
+        ("mine", "exact"),
     ]  # fmt: skip
-    (python,) = re.findall(r"^```python\n(.*?)^```", DOCS, re.DOTALL | re.MULTILINE)
-    exec(python, {})  # noqa: S102 (our own page)
+    built, compiled = re.findall(r"^```python\n(.*?)^```", DOCS, re.DOTALL | re.MULTILINE)
+    names: dict[str, Any] = {}
+    exec(built + re.sub(r'"qwen[^"]*"', '"toy"', compiled), names)  # noqa: S102 (our own page)
+    assert names["mine"] == parse(found[-1])
+    assert names["result"].tokens
 
 
 def test_errors_of_the_docs() -> None:

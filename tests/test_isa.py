@@ -3,6 +3,7 @@
 import ctypes
 import struct
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import llvmlite.binding as llvm
@@ -15,7 +16,7 @@ from foretell.engine import isa as instruction_sets
 from foretell.engine.emit import F16, F32, I8, I16, I32, I64, PTR, Fn, Value, vector
 from foretell.engine.isa import ALL, PORTABLE, choose
 from foretell.engine.jit import Library
-from foretell.engine.kernels import Kernels, attention, driver, product, rowwise, scores
+from foretell.engine.kernels import Kernels, attention, modules
 from foretell.engine.kernels.elementwise import exp, silu
 from foretell.engine.layout import LAYOUTS
 from foretell.errors import UsageError
@@ -185,7 +186,7 @@ def undefined_symbols(image: bytes) -> set[str]:
 def test_objects_need_nothing_from_outside(instructions: str, cache_dir: Path) -> None:
     Kernels(choose(instructions), LAYOUTS, cache_dir / "code")
     objects = sorted((cache_dir / "code").glob(f"*.{instructions}.*.o"))
-    assert len(objects) == 4 + len(LAYOUTS)
+    assert len(objects) == len(modules(LAYOUTS))
     if objects[0].read_bytes()[:4] != b"\x7fELF":
         pytest.skip("only ELF objects are looked into")
     assert [path.name for path in objects if undefined_symbols(path.read_bytes())] == []
@@ -206,10 +207,8 @@ def test_portable_kernels_compile_for_other_processors(triple: str, features: st
         parsed.verify()
         return bytes(machine.emit_object(parsed))
 
-    builds = [lambda m, b=part.build: b(m, PORTABLE) for part in (driver, rowwise, attention, scores)]
-    builds += [lambda m, la=LAYOUTS[name]: product.build(m, PORTABLE, la) for name in ("Q4_K", "Q5_1", "F16")]
-    for build in builds:
-        assert undefined_symbols(image(build)) == set()
+    for name, module in modules(("Q4_K", "Q5_1", "F16")).items():
+        assert undefined_symbols(image(partial(module.build, isa=PORTABLE))) == set(), name
 
 
 def test_an_unknown_instruction_set_is_refused() -> None:

@@ -13,6 +13,9 @@ from hypothesis import strategies as st
 from foretell.accept.sampling import GREEDY, Sampling
 from foretell.backend.protocol import Rows, Scores, Want
 from foretell.backend.toy import END, ToyDetokeniser, ToyModel, ToySession
+from foretell.cost.curve import Curve
+from foretell.cost.facts import Facts
+from foretell.draft.lookup import LookupSource
 from foretell.draft.source import Source
 from foretell.errors import ForetellError
 from foretell.ir import presets
@@ -21,10 +24,10 @@ from foretell.runtime.bind import Bound, bind
 from foretell.runtime.context import Context
 from foretell.runtime.events import Event, Result
 from foretell.runtime.loop import Request, Stream
-from foretell.runtime.paced import PacedLookup
-from foretell.runtime.width import Width
+from foretell.runtime.pace import Pace
+from foretell.runtime.paced import PacedCopy
 
-FLAT = {1: 1.0, 8: 1.0}
+FLAT = Facts(Curve.of({1: 1.0, 8: 1.0}), prompt_ms=1.0)
 ECHO, PLAIN_TOY, BYTES = ToyModel(echo=5.0), ToyModel(), ToyModel(readable=False, echo=3.0)
 PROMPT = list(b"one two three. one two three. one")
 SAMPLINGS = st.builds(
@@ -38,11 +41,14 @@ SAMPLINGS = st.builds(
 )
 
 
-def bound(width: Width | None, sampling: Sampling = GREEDY) -> Bound:
-    """Lookup with this width, or the target alone."""
+def bound(width: int | None, sampling: Sampling = GREEDY) -> Bound:
+    """Paced lookup of at most this width, or the target alone."""
     if width is None:
         return bind(presets.load("plain"), no_source, sampling)
-    return bind(presets.load("lookup"), lambda _: PacedLookup(width), sampling)
+    pace = Pace(FLAT, width + 1)
+    source = PacedCopy("g", LookupSource("lookup", width), pace, width)
+    pace.begin([source], [])
+    return bind(presets.load("lookup"), lambda _: source, sampling)
 
 
 def no_source(statement: Draft) -> Source:
@@ -50,7 +56,7 @@ def no_source(statement: Draft) -> Source:
 
 
 def run(
-    model: ToyModel, request: Request, width: Width | None, context: int = 256, held: Context | None = None
+    model: ToyModel, request: Request, width: int | None, context: int = 256, held: Context | None = None
 ) -> tuple[Result, list[Event], Context]:
     """A generation with all its events, checked for consistency."""
     held = Context(ToySession(model, context)) if held is None else held
@@ -92,7 +98,7 @@ def test_speculation_changes_nothing(
 ) -> None:
     request = Request(prompt, max_tokens, sampling, frozenset({END}), tuple(stop), top, piece)
     plain, plain_events, plain_held = run(model, request, None, context)
-    lookup, events, held = run(model, request, Width(FLAT, limit), context)
+    lookup, events, held = run(model, request, limit, context)
     assert (lookup.text, lookup.tokens, lookup.finish) == (plain.text, plain.tokens, plain.finish)
     assert [(e.token, e.text, e.logprob, e.top) for e in events] == [
         (e.token, e.text, e.logprob, e.top) for e in plain_events
@@ -114,7 +120,7 @@ def test_plain_generation_is_the_model_itself() -> None:
 
 
 def test_lookup_pays_and_is_named() -> None:
-    result, events, _ = run(ECHO, Request(PROMPT, 60), Width(FLAT, 7))
+    result, events, _ = run(ECHO, Request(PROMPT, 60), 7)
     assert result.tokens_per_round is not None
     assert result.tokens_per_round > 3
     assert result.acceptance is not None
@@ -155,9 +161,7 @@ class Script:
         self.passes.append(len(rows.tokens))
         self.rows = rows.tokens
         at = [len(self.held) + row + 1 - self.start for row in rows.wanted]
-        tokens = np.array([self.script[i % len(self.script)] for i in at], np.int32)
-        none = np.zeros((len(tokens), 0))
-        return Scores(tokens, np.zeros(0, np.float32), none.astype(np.int32), none.astype(np.float32), None)
+        return Scores([self.script[i % len(self.script)] for i in at], None)
 
     def commit(self, sequence: int, path: Sequence[int]) -> None:
         self.held += [self.rows[row] for row in path]
@@ -174,7 +178,7 @@ def scripted(script: Sequence[int], prompt: Sequence[int], **more: int) -> tuple
 def test_an_end_token_inside_accepted_guesses_cuts_text_and_cache() -> None:
     prompt = [*b"abcdefgh", END, *b"xyz abc"]
     session, held = scripted([*b"defgh", END, *b"xyz abc"], prompt)
-    stream = Stream(Request(prompt, end_ids=frozenset({END})), held, ToyDetokeniser(), bound(Width(FLAT, 10)))
+    stream = Stream(Request(prompt, end_ids=frozenset({END})), held, ToyDetokeniser(), bound(10))
     result = stream.result
     assert result.text == "defgh"
     assert result.finish == "stop"
@@ -186,7 +190,7 @@ def test_an_end_token_inside_accepted_guesses_cuts_text_and_cache() -> None:
 def test_a_stop_string_inside_accepted_guesses_cuts_text_and_cache() -> None:
     prompt = list(b"abcdefgh...... abc")
     session, held = scripted(list(b"defgh...... abc"), prompt)
-    stream = Stream(Request(prompt, stop=("gh.",)), held, ToyDetokeniser(), bound(Width(FLAT, 10)))
+    stream = Stream(Request(prompt, stop=("gh.",)), held, ToyDetokeniser(), bound(10))
     result = stream.result
     assert (result.text, result.finish) == ("def", "stop")
     assert session.held == prompt + list(b"def")
@@ -196,7 +200,7 @@ def test_rounds_near_the_limit_shrink() -> None:
     prompt = list(b"abcdefgh abc")
     for max_tokens in range(1, 12):
         session, held = scripted(list(b"defgh abc"), prompt)
-        result = Stream(Request(prompt, max_tokens), held, ToyDetokeniser(), bound(Width(FLAT, 10))).result
+        result = Stream(Request(prompt, max_tokens), held, ToyDetokeniser(), bound(10)).result
         assert len(result.tokens) == max_tokens
         assert len(session.held) <= len(prompt) + max_tokens - 1
         assert result.finish == "length"
@@ -205,7 +209,7 @@ def test_rounds_near_the_limit_shrink() -> None:
 def test_a_full_context_ends_with_length() -> None:
     prompt = list(b"abcdefgh abc")
     session, held = scripted(list(b"defgh abc"), prompt, context=20)
-    result = Stream(Request(prompt), held, ToyDetokeniser(), bound(Width(FLAT, 10))).result
+    result = Stream(Request(prompt), held, ToyDetokeniser(), bound(10)).result
     assert (len(result.tokens), result.finish) == (8, "length")
     assert len(session.held) <= 20
 
@@ -269,7 +273,7 @@ def test_closing_early_gives_a_result_and_cuts_the_cache() -> None:
     prompt = list(b"abcdefgh abc")
     session, held = scripted(list(b"defgh abc"), prompt)
     ended = []
-    stream = Stream(Request(prompt), held, ToyDetokeniser(), bound(Width(FLAT, 10)), on_end=lambda: ended.append(1))
+    stream = Stream(Request(prompt), held, ToyDetokeniser(), bound(10), on_end=lambda: ended.append(1))
     shown = [next(stream).text for _ in range(3)]
     stream.close()
     stream.close()
@@ -308,7 +312,7 @@ def test_half_a_character_is_never_shown() -> None:
 def test_a_prompt_that_begins_alike_is_not_read_again() -> None:
     session = ToySession(ECHO, 200)
     held = Context(session)
-    first, _, _ = run(ECHO, Request(PROMPT, 10), Width(FLAT, 7), held=held)
+    first, _, _ = run(ECHO, Request(PROMPT, 10), 7, held=held)
     again = [*PROMPT, *first.tokens, *b" and then"]
     fresh, _, _ = run(ECHO, Request(again, 10), None)
     steps, reused = session.steps, len(held.tokens)

@@ -22,6 +22,7 @@ from foretell.passes.canonicalise import Canonicalise
 from foretell.passes.drop_sources import DropSources
 from foretell.passes.manager import Pass, run
 from foretell.passes.order import Order
+from foretell.passes.pace import Pace
 from foretell.passes.place import Place
 from foretell.passes.prompt import Prompt
 from foretell.passes.rewrite import Rewritten, of_kind
@@ -32,7 +33,7 @@ from foretell.passes.widths import WIDTHS, Widths
 from pipelines import MODELS, well_formed
 
 FACTS = assumed(*MODELS)
-PRICED: tuple[Pass, ...] = (Stage(), Approximate(), Prompt(), Widths(), Share(), Order(), DropSources())
+PRICED: tuple[Pass, ...] = (Stage(), Approximate(), Prompt(), Widths(), Share(), Order(), Pace(), DropSources())
 ALL: tuple[Pass, ...] = (Canonicalise(), *PRICED, ChooseRule())
 END = "a = accept(v)\ncommit(a)"
 
@@ -237,11 +238,47 @@ def test_free_rows_are_shared() -> None:
     becomes(
         Share(),
         f"g = draft(model, of=draft, width=3)\nv = verify(g)\n{END}",
-        "g = draft(model, of=draft, width=3)\nlookup = draft(lookup, width=8)\nm = merge(g, lookup)\n"
+        "g = draft(model, of=draft, width=3)\nlookup = draft(lookup, width=15, paced=true)\nm = merge(g, lookup)\n"
         f"v = verify(m)\n{END}",
         "lookup shares the target's pass: an answer takes",
         facts=only("lookup"),
     )
+
+
+PACED = (
+    "g = draft(model, of=draft, width=8, law=coupled, paced=true)\nh = draft(lookup, width=15, paced=true)\n"
+    f"m = merge(g, h, width=23)\nv = verify(m)\n{END}"
+)
+UNPACED = (
+    "g = draft(model, of=draft, width=3, law=coupled, stop=0.5)\nh = draft(lookup, width=4)\n"
+    f"m = merge(g, h, width=5)\nv = verify(m)\n{END}"
+)
+
+
+def test_what_can_be_paced_is() -> None:
+    becomes(Pace(), UNPACED, PACED, "g, h decide each round: an answer takes")
+    assert stays(Pace(), PACED) == ()
+    text, _ = passed(Pace(models=False), UNPACED)
+    assert "h = draft(lookup, width=15, paced=true)" in text
+    assert "stop=0.5" in text, "draft models stay as they are"
+
+
+def test_what_cannot_be_paced_stays() -> None:
+    tree = f"g = draft(model, of=draft, siblings=2)\nv = verify(g)\n{END}"
+    assert stays(Pace(), tree) == ()
+    forced = f"g = draft(grammar)\nv = verify(g, constrained=true)\n{END}"
+    assert stays(Pace(), forced) == ()
+    lossy = "g = draft(model, of=draft, law=sampled)\nv = verify(g)\na = accept(v, rule=mix, epsilon=0.1)\ncommit(a)"
+    assert stays(Pace(), lossy) == ()
+
+
+def test_a_paced_source_is_dropped_only_where_it_never_pays() -> None:
+    slow = replace(only("lookup"), models={"draft": replace(FACTS.models["draft"], pass_ms=Curve.of({1: 40.0}))})
+    fair = replace(only("lookup"), models={"draft": replace(FACTS.models["draft"], chances=(0.5,))})
+    assert "draft(model" not in passed(DropSources(), PACED, slow)[0]
+    assert "draft(model" in passed(DropSources(), PACED, fair)[0]
+    steep = replace(slow, target=Curve.of({1: 10.0, 2: 30.0}))
+    assert passed(DropSources(), PACED, steep)[0] == show(parse(f"v = verify()\n{END}"))
 
 
 def test_names_of_shared_sources_are_new() -> None:

@@ -6,13 +6,24 @@ from foretell.api import Model
 from foretell.backend.toy import ToyBackend, ToyModel
 from foretell.errors import UsageError
 from foretell.ir import presets
+from foretell.ir.ops import Draft
 from foretell.ir.text import parse
+from foretell.passes.levels import LEVELS
+from foretell.passes.levels import level as level_of
+from foretell.passes.rewrite import of_kind
 from foretell.runtime.drafter import Drafter
+from foretell.runtime.paced import PacedCopy
+from foretell.runtime.settings import Settings
 
 PROMPT = "to be or not to be, that is the question. to be or"
 TARGET = ToyBackend(ToyModel(echo=5.0))
+DRAFTS = [
+    "model, of=draft, law=coupled", "model, of=draft", "model, of=draft, law=coupled, inner=lookup, prompt=9",
+    "model, of=draft, law=sampled", "model, of=draft, law=coupled, stop=0.01",
+]  # fmt: skip
+WARM = {"max_tokens": 50, "temperature": 0.9, "seed": 6}
 DRAFT = ToyBackend(ToyModel(order=2, echo=6.0))
-EXACT = ("plain", "lookup", "chain", "staged", "tree", "copy", "merged")
+EXACT = ("plain", "lookup", "chain", "staged", "tree", "copy", "merged", "paced")
 
 
 @pytest.fixture
@@ -30,10 +41,52 @@ def test_exact_presets_give_the_targets_own_text(model: Model, name: str, temper
     assert (result.rounds < plain.rounds) == (name != "plain")
 
 
+@pytest.mark.parametrize("temperature", [0.0, 0.8])
 @pytest.mark.parametrize("level", ["O0", "O1", "O2", "O3"])
-def test_levels_give_the_targets_own_text(model: Model, level: str) -> None:
-    plain = model.generate(PROMPT, max_tokens=60, temperature=0.8, seed=5, speculation=False)
-    assert model.generate(PROMPT, max_tokens=60, temperature=0.8, seed=5, level=level).tokens == plain.tokens
+def test_levels_give_the_targets_own_text(model: Model, level: str, temperature: float) -> None:
+    plain = model.generate(PROMPT, max_tokens=60, temperature=temperature, seed=5, speculation=False)
+    assert model.generate(PROMPT, max_tokens=60, temperature=temperature, seed=5, level=level).tokens == plain.tokens
+
+
+@pytest.mark.parametrize("source", ["lookup, width=12", "recycled, width=12", "copy, width=12", *DRAFTS])
+@pytest.mark.parametrize("temperature", [0.0, 0.8])
+def test_paced_sources_give_the_targets_own_text(model: Model, source: str, temperature: float) -> None:
+    text = f"g = draft({source}, paced=true)\nv = verify(g)\na = accept(v)\ncommit(a)"
+    settings = {"max_tokens": 60, "temperature": temperature, "seed": 4, "repeat_penalty": 1.1}
+    plain = model.generate(PROMPT, speculation=False, **settings)  # type: ignore[arg-type]
+    result = model.generate(PROMPT, pipeline=parse(text, "p"), **settings)  # type: ignore[arg-type]
+    assert result.tokens == plain.tokens
+    assert temperature > 0 or result.rounds < plain.rounds
+
+
+def test_what_a_level_runs_is_what_compile_shows(model: Model) -> None:
+    alone = Model(TARGET, model.pass_costs)
+    for each, draft in ((model, "draft"), (alone, None)):
+        for name in LEVELS:
+            shown = level_of(name, draft=draft, facts=each.facts).pipeline
+            stream = each.stream(PROMPT, max_tokens=1, level=name)
+            assert stream.bound.pipeline == shown
+            stream.close()
+    assert any(draft.paced for draft in of_kind(alone.pipeline(Settings(level="O2")), Draft))
+
+
+def test_drawn_guesses_that_are_paced_keep_the_distributions_class_and_repeat(model: Model) -> None:
+    text = "g = draft(model, of=draft, law=sampled, paced=true)\nv = verify(g)\na = accept(v, rule=block)\ncommit(a)"
+    first, again = (model.generate(PROMPT, pipeline=parse(text, "p"), **WARM).tokens for _ in range(2))  # type: ignore[arg-type]
+    assert first == again
+
+
+def test_a_conversation_learns_through_its_turns(model: Model) -> None:
+    chat = model.chat()
+    for _ in range(3):
+        assert chat.send(PROMPT, max_tokens=30, level="O1").result.rounds
+    lone = model.stream(PROMPT, max_tokens=30, level="O1")
+    (source,) = chat.send(PROMPT, max_tokens=2, level="O1").bound.sources.values()
+    (fresh,) = lone.bound.sources.values()
+    lone.close()
+    assert isinstance(source, PacedCopy)
+    assert isinstance(fresh, PacedCopy)
+    assert source.matches.tried > 30 > fresh.matches.tried == 0
 
 
 def test_sources_are_named(model: Model) -> None:

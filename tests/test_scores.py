@@ -64,6 +64,13 @@ def make_scorer(logits: NDArray[np.float32], threads: int = 1) -> tuple[Scorer, 
     return Scorer(padded, vocabulary, threads), padded
 
 
+def prepare(scorer: Scorer, want: Want, case: Case) -> Need:
+    need = scorer.prepare(want)
+    scorer.set_histories(case.histories)
+    scorer.set_positions(case.positions)
+    return need
+
+
 def run_operations(isa: str, scorer: Scorer, rows: int, need: Need, shuffle: int | None = None) -> None:
     """What the thread team does; with `shuffle`, items in another order, in pieces, by two threads."""
     order = np.random.default_rng(shuffle)
@@ -84,7 +91,7 @@ def run_scores(isa: str, case: Case, want: Want, shuffle: int | None = None) -> 
     scorer, padded = make_scorer(case.logits, threads=2)
     for array in scorer._keep:
         array[:] = FILLER
-    need = scorer.prepare(want, case.histories, case.positions)
+    need = prepare(scorer, want, case)
     run_operations(isa, scorer, len(case.logits), need, shuffle)
     assert padded[:, : case.logits.shape[1]].tobytes() == case.logits.tobytes()
     return scorer.read(len(case.logits), want)
@@ -239,7 +246,7 @@ def test_a_scorer_forgets_what_it_was_asked_before() -> None:
     for sampling in [*samplings, *samplings[::-1]]:
         for top in (0, 3, 40, 1):
             want = Want(sampling, top=top)
-            need = scorer.prepare(want, case.histories, case.positions)
+            need = prepare(scorer, want, case)
             run_operations(AVAILABLE[0], scorer, 2, need)
             found = scorer.read(2, want)
             assert found.tokens.tolist() == case.expected(sampling)
@@ -249,7 +256,7 @@ def test_a_scorer_forgets_what_it_was_asked_before() -> None:
 def test_without_rows() -> None:
     scorer, _ = make_scorer(np.zeros((1, 20), np.float32))
     want = Want(Sampling(0.8, repeat_penalty=1.1), top=2, logits=True)
-    scorer.prepare(want, [], [])
+    scorer.prepare(want)
     found = scorer.read(0, want)
     assert found.tokens.shape == found.logprobs.shape == (0,)
     assert found.top_tokens.shape == (0, 2)
@@ -329,8 +336,10 @@ def test_goodness_of_fit(sampling: Sampling, survivors: int) -> None:
     history, batch, batches = [0, 3, 23], 4000, 250
     scorer, _ = make_scorer(np.tile(logits, (batch, 1)))
     want, counts = Want(sampling), np.zeros(24, np.int64)
+    scorer.set_histories([history] * batch)
     for number in range(batches):
-        need = scorer.prepare(want, [history] * batch, range(number * batch, (number + 1) * batch))
+        need = scorer.prepare(want)
+        scorer.set_positions(range(number * batch, (number + 1) * batch))
         run_operations(AVAILABLE[0], scorer, batch, need)
         counts += np.bincount(scorer.read(batch, want).tokens, minlength=24)
     penalised = warpers.penalise(logits, history, sampling.repeat_penalty)

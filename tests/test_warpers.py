@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from foretell.accept.noise import gumbel
-from foretell.accept.sampling import GREEDY, PENALTY_WINDOW, Sampling
+from foretell.accept.sampling import GREEDY, PENALTIES, PENALTY_WINDOW, Sampling
 from foretell.accept.warpers import choose, exp, penalise, survivors, weights
 from foretell.errors import UsageError
 
@@ -95,6 +95,14 @@ def test_penalty_counts_a_token_once_and_forgets_after_64() -> None:
     assert penalise(logits, [0], 1.0) is logits
 
 
+@pytest.mark.parametrize("penalty", PENALTIES)
+def test_the_largest_and_the_least_penalty_overflow_nothing(penalty: float) -> None:
+    logits = np.array([0.0, 1e30, -1e30, -0.0], np.float32)
+    assert np.isfinite(penalise(logits, [0, 1, 2, 3], penalty)).all()
+    sampling = Sampling(temperature=1.0, repeat_penalty=penalty)
+    assert {choose(logits, [0, 1, 2, 3], position, sampling) for position in range(20)} == {1}
+
+
 @pytest.mark.parametrize("temperature", [1e-300, 1e-40, 1e-6])
 def test_a_tiny_temperature_is_argmax(temperature: float) -> None:
     logits = np.array([0.0, 5.0, 4.999, -50.0], np.float32)
@@ -124,6 +132,8 @@ def test_exponential_is_accurate_and_monotonic_enough() -> None:
         ("top_p", 1.1),
         ("min_p", 1.0),
         ("repeat_penalty", 0.0),
+        ("repeat_penalty", 1e-4),
+        ("repeat_penalty", 1e39),  # infinite as float32: a logit of 0 times that would be NaN
         ("seed", -1),
         ("seed", 2**64),
     ],

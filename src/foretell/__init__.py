@@ -14,16 +14,31 @@ if TYPE_CHECKING:
     from foretell.accept.grammar import Grammar
     from foretell.api import Chat, Model, load
     from foretell.errors import ForetellError, UsageError
+    from foretell.runtime.compiled import Compiled, compile  # noqa: A004 — the name that people look for
     from foretell.runtime.events import Event, Result
     from foretell.runtime.loop import Stream
     from foretell.runtime.settings import Options
 
 __version__ = "0.1.0"
-__all__ = ["Chat", "Event", "ForetellError", "Grammar", "Model", "Options", "Result", "Stream", "UsageError", "load"]
+__all__ = [
+    "Chat",
+    "Compiled",
+    "Event",
+    "ForetellError",
+    "Grammar",
+    "Model",
+    "Options",
+    "Result",
+    "Stream",
+    "UsageError",
+    "compile",
+    "load",
+]
 
 # Where a public name lives; imported when it is first used, so that `import foretell` and `foretell --help` are quick.
 _HOMES = {
     "Chat": "foretell.api",
+    "Compiled": "foretell.runtime.compiled",
     "Event": "foretell.runtime.events",
     "ForetellError": "foretell.errors",
     "Grammar": "foretell.accept.grammar",
@@ -32,6 +47,7 @@ _HOMES = {
     "Result": "foretell.runtime.events",
     "Stream": "foretell.runtime.loop",
     "UsageError": "foretell.errors",
+    "compile": "foretell.runtime.compiled",
     "load": "foretell.api",
 }
 

@@ -38,23 +38,20 @@ from foretell.accept.sampling import Sampling
 from foretell.backend.model import Backend
 from foretell.backend.protocol import Session
 from foretell.cost.facts import Facts
-from foretell.draft import sources
-from foretell.draft.grammar import Guarded
-from foretell.draft.source import Source
 from foretell.errors import ForetellError, UsageError
-from foretell.ir.ops import Defer, Draft, Pipeline
+from foretell.ir.ops import Pipeline
 from foretell.profile.passes import free_rows
-from foretell.runtime.bind import Bound, bind
-from foretell.runtime.choose import DRAFT, choose, constrained, facts, widened
+from foretell.runtime.bind import Bound
+from foretell.runtime.binding import Binding
+from foretell.runtime.choose import DRAFT, choose, constrained, facts
 from foretell.runtime.context import Context
 from foretell.runtime.drafter import Drafter
 from foretell.runtime.events import Result
 from foretell.runtime.loop import OnPrompt, Request, Stream
 from foretell.runtime.opening import Opening
-from foretell.runtime.paced import PacedLookup
-from foretell.runtime.route import is_sure, route_of, unrouted
+from foretell.runtime.pace import Pace
+from foretell.runtime.route import check_unrouted, is_sure, route_of, unrouted
 from foretell.runtime.settings import Options, Settings
-from foretell.runtime.width import Width
 
 if TYPE_CHECKING:
     from foretell.models.sources import Progress
@@ -92,13 +89,17 @@ def load(
     started = perf_counter()
     _check(threads, context)
     opening = Opening(threads, context, cache_dir, pull, progress)
+    if draft is not None:
+        opening.check_pair(name_or_path, draft)
     backend = opening.open(name_or_path)
+    drafter: Drafter | None = None
     try:
         drafter = None if draft is None else opening.drafter(draft, backend)
-        if drafter is not None:
-            drafter.pass_costs()
-        return Model(backend, opening.costs(backend), perf_counter() - started, drafter)
+        known = opening.facts(backend, drafter)
+        return Model(backend, dict(known.target.points), perf_counter() - started, drafter, known)
     except BaseException:  # Ctrl-C, most likely
+        if drafter is not None:
+            drafter.close()
         backend.close()
         raise
 
@@ -108,7 +109,7 @@ class Model:
 
     Attributes:
         name: what was loaded. load_s: what loading took. backend: what runs it. drafter: the draft model, if any.
-        pass_costs: measured milliseconds of a pass by row count.
+        pass_costs: measured milliseconds of a pass by row count. facts: what the compiler decides by.
     """
 
     def __init__(
@@ -117,12 +118,14 @@ class Model:
         pass_costs: Mapping[int, float],
         load_s: float = 0.0,
         drafter: Drafter | None = None,
+        known: Facts | None = None,
     ) -> None:
         self.backend = backend
         self.name = backend.name
         self.pass_costs = dict(pass_costs)
         self.load_s = load_s
         self.drafter = drafter
+        self.facts = known or facts(self.pass_costs, {} if drafter is None else {DRAFT: drafter.pass_costs()})
         self._session: Session | None = backend.session()
         self._chosen: dict[str, Pipeline] = {}  # by level
         self._guide: Guide | None = None  # made when the first grammar comes
@@ -189,7 +192,7 @@ class Model:
         request = self.request(self.encode(prompt, system, raw), settings, started)
         model, context, settings = self._routed(request, settings)
         try:
-            bound = model.bound(settings, request.sampling, model.width())
+            bound = model.bound(settings, request.sampling)
             detokeniser = model.backend.detokeniser()
             return Stream(request, context, detokeniser, bound, on_prompt=on_prompt, on_end=context.close)
         except BaseException:
@@ -234,17 +237,12 @@ class Model:
             started_s=started,
         )
 
-    def width(self) -> Width:
-        """A new rule for the number of looked-up guesses.
+    def pace(self) -> Pace:
+        """A new rule for what paced sources guess.
 
         It may use more than the free rows, as far as passes were measured: only where it expects that to pay.
         """
-        return Width(self.pass_costs, max(self.pass_costs) - 1)
-
-    @property
-    def facts(self) -> Facts:
-        """What the compiler decides by."""
-        return facts(self.pass_costs, {} if self.drafter is None else {DRAFT: self.drafter.pass_costs()})
+        return Pace(self.facts, max(self.pass_costs))
 
     def _routed(self, request: Request, settings: Settings) -> "tuple[Model, Context, Settings]":
         """Who answers a request, in what context, and under which settings: the pipeline may route it."""
@@ -271,36 +269,15 @@ class Model:
         chosen = self._chosen[level]
         return chosen if settings.grammar is None else constrained(chosen)
 
-    def bound(self, settings: Settings, sampling: Sampling, width: Width) -> Bound:
-        """The pipeline of a generation, ready to run; `width` paces lookup unless a pipeline was given."""
-        vocabulary, paced = self.session.vocabulary, settings.pipeline is None
-        pipeline = settings.pipeline or widened(self.pipeline(settings), width.limit)
-
+    def bound(self, settings: Settings, sampling: Sampling, pace: Pace | None = None) -> Bound:
+        """The pipeline of a generation, ready to run. pace: with what earlier turns taught it; None for a new one."""
+        pipeline = settings.pipeline or self.pipeline(settings)
         walk = None
         if settings.grammar is not None:
-            self._guide = self._guide or Guide(self.backend.codec, vocabulary)
+            self._guide = self._guide or Guide(self.backend.codec, self.session.vocabulary)
             walk = self._guide.walk(settings.grammar)
-
-        def make(statement: Draft) -> Source:
-            source = unlimited(statement)
-            return source if walk is None else Guarded(source, walk)
-
-        def unlimited(statement: Draft) -> Source:
-            if paced and statement.source == "lookup":
-                return PacedLookup(width)
-            if statement.source != "model":
-                return sources.make(statement, sampling, vocabulary, walk=walk)
-            if self.drafter is None or statement.of != DRAFT:
-                raise UsageError(
-                    f"pipeline {pipeline.name} asks the model {statement.of!r}, which is not loaded: give --draft"
-                    if statement.of == DRAFT
-                    else f"pipeline {pipeline.name} asks the model {statement.of!r}: the draft model is called {DRAFT}"
-                )
-            deferring = any(isinstance(each, Defer) and each.proposal == statement.name for each in pipeline.statements)
-            reader = self.drafter.reader(statement)
-            return sources.make(statement, sampling, vocabulary, reader=reader, deferring=deferring, walk=walk)
-
-        return bind(pipeline, make, sampling, walk)
+        pace = pace or self.pace()
+        return Binding(sampling, self.session.vocabulary, pace, self.facts, self.drafter, walk).bound(pipeline)
 
     def close(self) -> None:
         """Give back memory and threads."""
@@ -335,7 +312,7 @@ class Chat:
         self._known: tuple[str, list[int]] = ("", [])  # rendered text so far and exactly its tokens, as generated
         self._asked: tuple[str, str, list[int]] = ("", "", [])  # question, rendered prompt, its tokens
         self._stream: Stream | None = None
-        self._width = model.width()  # learns through all turns
+        self._pace = model.pace()  # learns through all turns
 
     @property
     def messages(self) -> list[dict[str, str]]:
@@ -349,11 +326,10 @@ class Chat:
         started, settings = perf_counter(), Settings(**options)
         self._remember()
         question = {"role": "user", "content": checked_text(text)}
-        if route_of(settings.pipeline) is not None:
-            raise UsageError("a conversation cannot be routed: use a pipeline without route()")
+        check_unrouted(settings.pipeline)
         rendered, ids, dropped = self._fit(question, settings)
         request = self.model.request(ids, settings, started)
-        bound = self.model.bound(settings, request.sampling, self._width)
+        bound = self.model.bound(settings, request.sampling, self._pace)
         stream = Stream(request, self._context, self.model.backend.detokeniser(), bound, on_prompt=on_prompt)
         del self._messages[:dropped]
         self.dropped = dropped

@@ -11,7 +11,7 @@ from foretell.accept.grammar import Walk
 from foretell.accept.noise import NOISE_MAX, NOISE_MIN
 from foretell.accept.proposal import Proposal, Weights
 from foretell.accept.sampling import Sampling
-from foretell.accept.warpers import INVERSE_MOST, penalise, scores, survivors
+from foretell.accept.warpers import INVERSE_MOST, adjusted, scores, survivors
 
 
 class Behind(Protocol):
@@ -108,13 +108,13 @@ def choose_among(
         position: how many these are in all.
         sampling: the settings.
     """
-    penalised = penalise(logits, history, sampling.repeat_penalty)
-    left = penalised[allowed]
+    changed = adjusted(logits, history, sampling, allowed)
+    left = changed[allowed]
     if sampling.temperature == 0:
         return int(allowed[np.argmax(left)])
     kept = allowed[survivors(left, sampling)]
     inverse = np.float32(min(1 / sampling.temperature, INVERSE_MOST))
     with np.errstate(over="ignore"):
-        below = (penalised[kept] - penalised[kept].max()) * inverse
+        below = (changed[kept] - changed[kept].max()) * inverse
     kept = kept[below >= NOISE_MIN - NOISE_MAX]  # no noise lifts the others so far
-    return int(kept[np.argmax(scores(penalised, kept, position, sampling))])
+    return int(kept[np.argmax(scores(changed, kept, position, sampling))])

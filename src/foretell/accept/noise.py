@@ -52,6 +52,11 @@ def row_key(seed: int, position: int) -> tuple[int, int]:
     return z >> 32, z & 0xFFFFFFFF
 
 
+def mixed(seed: int) -> int:
+    """What `row_key` makes of the seed first: the same for all rows."""
+    return _mix64(seed)
+
+
 def shifted(seed: int, by: int) -> int:
     """The seed whose noise at any position is that of `seed` at the position `by` further on.
 

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 ROOT = -1  # the parent of a guess that follows the newest token of the text
@@ -51,7 +50,7 @@ class Proposal:
     @property
     def is_chain(self) -> bool:
         """Whether each guess follows the one before it."""
-        return all(guess.parent == i - 1 for i, guess in enumerate(self.guesses))
+        return self.parents == list(range(-1, len(self.guesses) - 1))
 
     def children(self, node: int) -> list[int]:
         """Guesses right behind a guess or ROOT, in order."""
@@ -68,9 +67,10 @@ class Proposal:
 
 def chain(tokens: Sequence[int], source: str, law: str = "point", chances: Sequence[float] | None = None) -> Proposal:
     """Guesses one behind the other."""
-    sure = np.ones(len(tokens)) if chances is None else chances
-    pairs = enumerate(zip(tokens, sure, strict=True))
-    return Proposal(tuple(Guess(token, i - 1, source, law, float(chance)) for i, (token, chance) in pairs))
+    if chances is None:
+        return Proposal(tuple([Guess(token, i, source, law) for i, token in enumerate(tokens, ROOT)]))
+    pairs = enumerate(zip(tokens, chances, strict=True), ROOT)
+    return Proposal(tuple([Guess(token, i, source, law, float(chance)) for i, (token, chance) in pairs]))
 
 
 def merge(proposals: Sequence[Proposal], width: int) -> Proposal:

@@ -1,7 +1,9 @@
 """How one token is chosen from one row's logits, in NumPy float32: what the engine's generated code must reproduce.
 
-In this order; each step sees what the one before left over (l: logits, m: the largest of them after the penalty):
+In this order; each step sees what the one before left over (l: logits, m: the largest of them after steps 0 and 1):
 
+0. Logit bias: float32(b) is added to the logit of each token that has one. Should that ban (b = minus infinity) all
+   tokens that may be chosen, none counts as banned.
 1. Repeat penalty r: the logits of the tokens among the last 64 of the row's history become l / r where l > 0, else l *
    r. The history of a row is the committed tokens and the row's ancestors, the row's own token included. A token that
    occurs several times is penalised once.
@@ -21,6 +23,7 @@ Every float operation is one rounded float32 operation; `exp` is the polynomial 
 
 import math
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Final
 
 import numpy as np
@@ -48,11 +51,45 @@ def choose(logits: NDArray[np.float32], history: Sequence[int], position: int, s
         position: position of the token that is drawn (the number of tokens before it).
         sampling: the settings.
     """
-    penalised = penalise(logits, history, sampling.repeat_penalty)
+    changed = adjusted(logits, history, sampling)
     if sampling.temperature == 0:
-        return int(np.argmax(penalised))
-    kept = survivors(penalised, sampling)
-    return int(kept[np.argmax(scores(penalised, kept, position, sampling))])
+        return int(np.argmax(changed))
+    kept = survivors(changed, sampling)
+    return int(kept[np.argmax(scores(changed, kept, position, sampling))])
+
+
+def adjusted(
+    logits: NDArray[np.float32],
+    history: Sequence[int],
+    sampling: Sampling,
+    allowed: NDArray[np.int64] | None = None,
+) -> NDArray[np.float32]:
+    """Steps 0 and 1, float32 [vocabulary], the same array when there is nothing to do. allowed: what may be chosen."""
+    return penalise(biased(logits, sampling.logit_bias, allowed), history, sampling.repeat_penalty)
+
+
+def biased(
+    logits: NDArray[np.float32], bias: tuple[tuple[int, float], ...], allowed: NDArray[np.int64] | None = None
+) -> NDArray[np.float32]:
+    """Step 0: a copy with the bias added, or the same array when there is none. allowed: what may be chosen."""
+    if not bias:
+        return logits
+    ids, values, bans = _columns(bias, logits.size)
+    out = logits.copy()
+    out[ids] += values
+    if bans and (out if allowed is None else out[allowed]).max() == -np.inf:
+        return logits
+    return out
+
+
+@lru_cache(maxsize=16)
+def _columns(
+    bias: tuple[tuple[int, float], ...], vocabulary: int
+) -> tuple[NDArray[np.int64], NDArray[np.float32], bool]:
+    """Ids within the vocabulary, what is added to their logits, and whether any is banned."""
+    known = [pair for pair in bias if pair[0] < vocabulary]
+    values = np.array([value for _, value in known], np.float32)
+    return np.array([token for token, _ in known], np.int64), values, bool(np.isneginf(values).any())
 
 
 def penalise(logits: NDArray[np.float32], history: Sequence[int], penalty: float) -> NDArray[np.float32]:

@@ -4,20 +4,21 @@ A *row* is one token fed to a model in a pass. Rows of a pass form a forest: eac
 or hangs off the committed context of its sequence. A pass changes nothing until `commit`.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from foretell.accept.sampling import GREEDY, Sampling
+from foretell.errors import ForetellError
 
 ROOT = -1  # the parent of a row that hangs off the committed context
 
 
-@dataclass(frozen=True, slots=True)
-class Rows:
+class Rows(NamedTuple):
     """The rows of one pass, parents before children.
 
     tokens[i]: token id. parents[i]: index of an earlier row of the same sequence, or ROOT. sequences[i]: sequence id.
@@ -50,21 +51,45 @@ class Want:
     logits: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+Likely = tuple[NDArray[np.float32], NDArray[np.int32], NDArray[np.float32]]
+
+
 class Scores:
     """Results for the w wanted rows, in their order.
 
-    tokens: int32 [w], the chosen token. logprobs: float32 [w], its log-probability under the unmodified distribution
-    (only when `top` > 0, else empty). top_tokens: int32 [w, top]; top_logprobs: float32 [w, top], descending, ties by
-    id.
-    logits: float32 [w, vocabulary], or None.
+    chosen: the chosen tokens, a list. logits: float32 [w, vocabulary], or None.
+    likely: (logprobs, top_tokens, top_logprobs), or None when no `top` was wanted.
+
+    What a decode loop does not look at in every round is made when it is asked for.
     """
 
-    tokens: NDArray[np.int32]
-    logprobs: NDArray[np.float32]
-    top_tokens: NDArray[np.int32]
-    top_logprobs: NDArray[np.float32]
-    logits: NDArray[np.float32] | None
+    __slots__ = ("_likely", "_tokens", "chosen", "logits")
+
+    def __init__(self, chosen: list[int], logits: NDArray[np.float32] | None, likely: Likely | None = None) -> None:
+        self.chosen, self.logits, self._likely = chosen, logits, likely
+        self._tokens: NDArray[np.int32] | None = None
+
+    @property
+    def tokens(self) -> NDArray[np.int32]:
+        """int32 [w], the chosen tokens."""
+        if self._tokens is None:
+            self._tokens = np.array(self.chosen, np.int32)
+        return self._tokens
+
+    @property
+    def logprobs(self) -> NDArray[np.float32]:
+        """float32 [w], the chosen tokens' log-probabilities, under the unmodified distribution; empty without `top`."""
+        return np.zeros(0, np.float32) if self._likely is None else self._likely[0]
+
+    @property
+    def top_tokens(self) -> NDArray[np.int32]:
+        """int32 [w, top], the likeliest tokens, descending, ties by id."""
+        return np.zeros((len(self.chosen), 0), np.int32) if self._likely is None else self._likely[1]
+
+    @property
+    def top_logprobs(self) -> NDArray[np.float32]:
+        """float32 [w, top], their log-probabilities."""
+        return np.zeros((len(self.chosen), 0), np.float32) if self._likely is None else self._likely[2]
 
 
 @runtime_checkable
@@ -106,6 +131,27 @@ class Session(Protocol):
         """One pass. A later `step` discards what was not committed. Raises KeyboardInterrupt promptly on Ctrl-C."""
         ...
 
+    def draft(
+        self, sequence: int, tokens: Sequence[int], steps: int, want: Want, stop: float = 0.0, reach: float = 0.0
+    ) -> Scores:
+        """A chain that the model goes on with by itself: at most `steps` passes, each over the token chosen before.
+
+        What is read is committed: all of `tokens`, and all chosen tokens but the last. Only an interrupt may leave less
+        committed, and raises KeyboardInterrupt. A backend may do this in one call; `draft_by_steps` says what it is.
+
+        Args:
+            sequence: the chain continues its committed tokens.
+            tokens: read in the first pass; at least one.
+            steps: at least 1. Everything must fit the context, all chosen tokens but the last included.
+            want: of each pass's last row.
+            stop: the chain ends behind a token whose probability is below this; 0 is never. See `Doubt`.
+            reach: the chain ends where the product of the probabilities so far is below this; 0 is never.
+
+        Returns:
+            Scores with a row for each pass.
+        """
+        ...
+
     def commit(self, sequence: int, path: Sequence[int]) -> None:
         """Keep these rows of the last step, a chain from ROOT, parent before child.
 
@@ -116,3 +162,50 @@ class Session(Protocol):
     def rewind(self, sequence: int, length: int) -> None:
         """Cut the committed tokens to `length` (absolute)."""
         ...
+
+
+@dataclass(slots=True)
+class Doubt:
+    """Where a chain of tokens ends because the model is in doubt.
+
+    stop: behind a token whose probability is below this. reach: where the product of the probabilities, `along`, falls
+    below this: how likely it is, as far as the model knows, that all of the chain is right.
+    """
+
+    stop: float
+    reach: float
+    along: float = 1.0
+
+    def ends(self, chance: float) -> bool:
+        """Whether the chain ends behind its next token, which has this probability."""
+        self.along *= chance
+        return chance < self.stop or self.along < self.reach
+
+
+def draft_by_steps(
+    session: Session, sequence: int, tokens: Sequence[int], steps: int, want: Want, stop: float, reach: float
+) -> Scores:
+    """What `Session.draft` gives, from passes one by one."""
+    if steps < 1:
+        raise ForetellError(f"a draft of {steps} steps was asked for; it has at least one")
+    if (stop or reach) and not want.top:
+        raise ForetellError("a draft that ends where the model is in doubt needs probabilities: want a `top` of 1")
+    found: list[Scores] = []
+    doubt, unread = Doubt(stop, reach), list(tokens)
+    while len(found) < steps:
+        found.append(session.step(Rows.chain(unread, sequence, (len(unread) - 1,)), want))
+        session.commit(sequence, range(len(unread)))
+        if want.top and doubt.ends(math.exp(found[-1].logprobs[0])):
+            break
+        unread = found[-1].chosen
+    logits = [each.logits for each in found if each.logits is not None]
+    likely = (
+        np.concatenate([each.logprobs for each in found]),
+        np.concatenate([each.top_tokens for each in found]),
+        np.concatenate([each.top_logprobs for each in found]),
+    )
+    return Scores(
+        [token for each in found for token in each.chosen],
+        np.concatenate(logits) if logits else None,
+        likely if want.top else None,
+    )

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from foretell.accept.noise import bits, row_key
 from foretell.accept.warpers import choose
-from foretell.backend.protocol import ROOT, Rows, Scores, Want
+from foretell.backend.protocol import ROOT, Rows, Scores, Want, draft_by_steps
 from foretell.errors import ForetellError
 
 SPECIAL: Final = ("<|end|>", "<|user|>", "<|assistant|>", "<|system|>")
@@ -116,6 +116,12 @@ class ToySession:
         self.steps += 1
         return self._scores([histories[row] for row in rows.wanted], want)
 
+    def draft(
+        self, sequence: int, tokens: Sequence[int], steps: int, want: Want, stop: float = 0.0, reach: float = 0.0
+    ) -> Scores:
+        """Steps one by one."""
+        return draft_by_steps(self, sequence, tokens, steps, want, stop, reach)
+
     def commit(self, sequence: int, path: Sequence[int]) -> None:
         """Keep a chain of rows of the last step."""
         committed, parent = self._sequences[self._known(sequence)], ROOT
@@ -140,17 +146,19 @@ class ToySession:
     def _scores(self, histories: Sequence[list[int]], want: Want) -> Scores:
         logits = [self._model.logits(history) for history in histories]
         chosen = [choose(x, h, len(h), want.sampling) for x, h in zip(logits, histories, strict=True)]
-        tokens = np.array(chosen, np.int32)
+        tokens = np.array(chosen, np.int64)
         all_logits = np.array(logits, np.float32).reshape(len(histories), self.vocabulary)
-        logs = _log_softmax(all_logits) if want.top else np.zeros((0, self.vocabulary), np.float32)
+        given = all_logits if want.logits else None
+        if not want.top:
+            return Scores(chosen, given)
+        logs = _log_softmax(all_logits)
         order = np.argsort(-logs, axis=1, kind="stable")[:, : want.top].astype(np.int32)
-        return Scores(
-            tokens=tokens,
-            logprobs=np.take_along_axis(logs, tokens[: len(logs), None].astype(np.int64), 1)[:, 0],
-            top_tokens=order,
-            top_logprobs=np.take_along_axis(logs, order.astype(np.int64), 1),
-            logits=all_logits if want.logits else None,
+        likely = (
+            np.take_along_axis(logs, tokens[:, None], 1)[:, 0],
+            order,
+            np.take_along_axis(logs, order.astype(np.int64), 1),
         )
+        return Scores(chosen, given, likely)
 
     def _place(self, tokens: list[int]) -> int:
         sequence = next(i for i in range(len(self._sequences) + 1) if i not in self._sequences)

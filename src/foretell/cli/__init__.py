@@ -20,6 +20,7 @@ COMMANDS = {
     "models": "models",
     "pull": "pull",
     "cache": "cache",
+    "profile": "profile",
     "compile": "compile",
     "audit": "audit",
     "bench": "bench",

@@ -1,20 +1,22 @@
 """`foretell audit`: whether pipelines keep their promise on one's own models and prompts."""
 
 import json
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
 from foretell.cli import options
+from foretell.cli.progress import steps
 
 if TYPE_CHECKING:
     from foretell.accept.grammar import Grammar
     from foretell.api import Model
     from foretell.ir.ops import Pipeline
     from foretell.lab.audit import Finding, Variant
+
+_STOPPED: Final = 130  # exit status after Ctrl-C
 
 
 def audit(
@@ -52,7 +54,10 @@ def audit(
     ] = None,
     json_: options.Json = False,
 ) -> int:
-    """Test what pipelines promise against the target alone, and write a certificate. Status 1 when one fails."""
+    """Test what pipelines promise against the target alone, and write a certificate. Status 1 when one fails.
+
+    Ctrl-C ends it with a certificate of what was done so far.
+    """
     from foretell.lab.audit import Audit, refuse_untestable
     from foretell.lab.certificate import certificate
     from foretell.lab.prompts import BUILT_IN
@@ -69,35 +74,24 @@ def audit(
         for _, pipeline in given:
             Settings(max_tokens=max_tokens, temperature=degree, seed=seed, pipeline=pipeline, grammar=limits)
             refuse_untestable(pipeline)
-            _check_models(pipeline, draft)
+            options.check_models(pipeline, draft)
     chosen = list(BUILT_IN[:limit]) if prompts is None else read_suite(prompts, limit=limit)
     with options.opened(model, threads, context, draft) as loaded:
         variants = _variants(loaded, given, levels, temperatures, limits)
-        with _bar(len(chosen) * len(variants)) as advance:
-            findings = Audit(loaded, variants, max_tokens, seed, limits).run(chosen, advance)
-        found = certificate(findings, chosen, loaded.name, draft, max_tokens)
+        one = Audit(loaded, variants, max_tokens, seed, limits)
+        with steps("answers", len(chosen) * len(variants)) as advance:
+            findings = one.run(chosen, advance)
+        found = certificate(findings, chosen, (loaded.name, draft), max_tokens, partial=one.interrupted)
     if not json_:
         _show(findings)
     if output is not None:
         _write(output, json.dumps(found, indent=1) + "\n")
     else:
         typer.echo(json.dumps(found))
-    return 0 if found["passed"] else 1
-
-
-def _check_models(pipeline: "Pipeline", draft: str | None) -> None:
-    """UsageError when a pipeline asks a model that was not given."""
-    from foretell.errors import UsageError
-    from foretell.ir.ops import Draft
-    from foretell.runtime.choose import DRAFT
-
-    for each in pipeline.statements:
-        if not isinstance(each, Draft) or not each.of:
-            continue
-        if each.of != DRAFT:
-            raise UsageError(f"pipeline {pipeline.name} asks the model {each.of!r}: the draft model is called {DRAFT}")
-        if draft is None:
-            raise UsageError(f"pipeline {pipeline.name} asks a draft model: give --draft")
+    if one.interrupted:
+        looked = sum(each.answers for each in findings)
+        typer.echo(f"stopped: {looked} of {len(chosen) * len(variants)} answers; the certificate is partial", err=True)
+    return 1 if not found["passed"] else _STOPPED if one.interrupted else 0
 
 
 def _variants(
@@ -120,16 +114,6 @@ def _variants(
     return variants
 
 
-@contextmanager
-def _bar(answers: int) -> Iterator[Callable[[], None]]:
-    from rich.console import Console
-    from rich.progress import Progress
-
-    with Progress(console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task("answers", total=answers)
-        yield lambda: progress.advance(task)
-
-
 def _show(findings: "Sequence[Finding]") -> None:
     """A table, and the first difference of each pipeline that has one."""
     from rich.console import Console
@@ -142,7 +126,7 @@ def _show(findings: "Sequence[Finding]") -> None:
     for column in ("pipeline", "class", "temperature", "answers", "tokens", "", "found"):
         table.add_column(column, justify="right" if column in {"temperature", "answers", "tokens"} else "left")
     for each in findings:
-        variant, word = each.variant, "passed" if each.passed else "FAILED"
+        variant, word = each.variant, ("passed" if each.passed else "FAILED") if each.answers else "-"
         counts = f"{variant.temperature:g}", str(each.answers), str(each.tokens)
         table.add_row(variant.label, variant.kind, *counts, word, verdict(each))
     Console().print(table)

@@ -9,14 +9,20 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from foretell.cli import options, peers
-from foretell.cli.suite import suite
+from foretell.cli.pipelines import pipelines
+from foretell.cli.suite import suite, summary
 
 if TYPE_CHECKING:
     from foretell.engine.native import NativeModel
     from foretell.lab.peers.llama_cpp import LlamaCpp
 
-bench = typer.Typer(help="Measure the engine, or speed on a suite of prompts.", no_args_is_help=True)
+bench = typer.Typer(
+    help="Measure the engine, or speed on a suite of prompts, also of pipelines against each other.",
+    no_args_is_help=True,
+)
 bench.command("suite")(suite)
+bench.command("pipelines")(pipelines)
+bench.command("summary")(summary)
 
 _SHOWN = (1, 2, 4, 8, 16, 32, 64)  # row counts in the table; JSON has all
 _QUIET = 1.1  # times the best

@@ -26,15 +26,23 @@ def chat(
     top_p: options.TopP = 1.0,
     min_p: options.MinP = 0.0,
     repeat_penalty: options.RepeatPenalty = 1.0,
+    logit_bias: options.LogitBias = None,
     seed: options.Seed = None,
     stop: options.Stop = None,
     no_speculation: options.NoSpeculation = False,
+    level: options.Level = "2",
+    draft: options.Draft = None,
+    pipeline: options.PipelineFile = None,
+    schema: options.SchemaFile = None,
+    regex: options.Regex = None,
+    grammar: options.GrammarFile = None,
     threads: options.Threads = None,
     context: options.ContextSize = None,
     system: options.System = None,
     json_: options.Json = False,
 ) -> None:
     """Talk with a model. Earlier turns are kept and not read again."""
+    from foretell.runtime.route import check_unrouted
     from foretell.runtime.settings import Options, Settings
 
     settings = Options(
@@ -47,14 +55,21 @@ def chat(
         seed=seed,
         stop=stop or (),
         speculation=not no_speculation,
+        level=options.level_name(level),
+        pipeline=options.read_pipeline(pipeline),
+        grammar=options.read_grammar(schema, regex, grammar),
     )
     Settings(**settings)
+    bias = options.read_bias(logit_bias)
+    check_unrouted(settings["pipeline"])
+    options.check_models(settings["pipeline"], draft)
     with contextlib.suppress(ImportError):  # line editing, where the platform has it
         import readline
 
         if os.environ.get("TERM", "dumb") != "dumb":  # lines pasted together are one message
             readline.parse_and_bind("set enable-bracketed-paste on")
-    with options.opened(model, threads, context) as loaded:
+    with options.opened(model, threads, context, draft) as loaded:
+        settings["logit_bias"] = options.token_bias(bias, loaded.backend.codec)
         typer.echo(f"{loaded.name}, context of {loaded.context} tokens. {HELP}", file=sys.stderr)
         _converse(loaded, loaded.chat(system), settings, json_)
 

@@ -12,7 +12,7 @@ from foretell.cli import options
 if TYPE_CHECKING:
     from foretell.cost.facts import Facts
     from foretell.ir.ops import Pipeline
-    from foretell.passes.manager import Trace
+    from foretell.runtime.compiled import Compiled
 
 ABOUT_PIPELINES: Final = ("ir", "passes", "plan", "py", "cost")
 ABOUT_KERNELS: Final = ("llvm", "asm")
@@ -134,37 +134,30 @@ def _pipeline(
 
     if given is not None:
         check(given)  # before any model is loaded
-    facts, trace = _traced(given, level, allow, models)
+    compiled = _compiled(given, level, allow, models)
     if json_:
-        typer.echo(json.dumps(_to_json(trace, facts) | {emit: _text(emit, trace, facts)}))
+        typer.echo(json.dumps(_to_json(compiled) | {emit: getattr(compiled, emit)}))
         return
-    if emit != "cost" and trace.steps:
-        typer.echo(f"passes went by these times and chances: {facts.origin}", file=sys.stderr)
-    typer.echo(_text(emit, trace, facts).rstrip("\n"))
+    if emit != "cost" and compiled.trace.steps:
+        typer.echo(f"passes went by these times and chances: {compiled.facts.origin}", file=sys.stderr)
+    typer.echo(getattr(compiled, emit).rstrip("\n"))
 
 
-def _traced(
+def _compiled(
     given: "Pipeline | None", level: str | None, allow: str, models: tuple[str | None, str | None, int | None]
-) -> "tuple[Facts, Trace]":
+) -> "Compiled":
     from foretell.errors import UsageError
     from foretell.ir.laws import CLASSES
-    from foretell.ir.ops import Draft, Route
-    from foretell.passes.given import improved
     from foretell.passes.levels import check_level
-    from foretell.passes.levels import level as of_level
+    from foretell.runtime.compiled import asked, compile  # noqa: A004
 
-    name = options.level_name(level or ("2" if given is None else "0"))
-    check_level(name)
+    name = None if level is None else options.level_name(level)
+    if name is not None:
+        check_level(name)
     allowed = next((each for each in CLASSES if each == allow), None)
     if allowed is None:
         raise UsageError(f"there is no class {allow!r}; there are {', '.join(CLASSES)}")
-    statements = () if given is None else given.statements
-    asked = {each.of for each in statements if isinstance(each, Draft) and each.of}
-    asked |= {each.small for each in statements if isinstance(each, Route)}
-    facts = _facts(asked, models)
-    if given is not None:
-        return facts, improved(given, name, facts=facts, allow=allowed)
-    return facts, of_level(name, draft=next(iter(facts.models), None), facts=facts)
+    return compile(given, level=name, facts=_facts(asked(given), models), allow=allowed)
 
 
 def _facts(asked: set[str], models: tuple[str | None, str | None, int | None]) -> "Facts":
@@ -184,38 +177,18 @@ def _facts(asked: set[str], models: tuple[str | None, str | None, int | None]) -
     return replace(measured, models={**measured.models, **assumed(*missing).models}, origin=origin)
 
 
-def _text(emit: str, trace: "Trace", facts: "Facts") -> str:
-    from foretell.codegen.emit import source
-    from foretell.codegen.plan import plan
-    from foretell.codegen.plan import show as show_plan
-    from foretell.ir.text import show
-    from foretell.passes import report
-
-    match emit:
-        case "passes":
-            return report.steps(trace)
-        case "cost":
-            return report.costs(trace, facts)
-        case "plan":
-            return show_plan(plan(trace.pipeline))
-        case "py":
-            return source(plan(trace.pipeline))
-        case _:
-            return show(trace.pipeline)
-
-
-def _to_json(trace: "Trace", facts: "Facts") -> dict[str, Any]:
+def _to_json(compiled: "Compiled") -> dict[str, Any]:
     from foretell.cost.price import Price
-    from foretell.ir.check import check
     from foretell.ir.text import show
 
     def priced(price: Price | None) -> dict[str, Any] | None:
         return None if price is None else asdict(price) | {"tokens_per_s": price.tokens_per_s}
 
+    trace = compiled.trace
     return {
-        "pipeline": show(trace.pipeline),
-        "class": check(trace.pipeline),
-        "facts": facts.origin,
+        "pipeline": compiled.ir,
+        "class": compiled.kind,
+        "facts": compiled.facts.origin,
         "price": priced(trace.price),
         "steps": [
             {"name": each.name, "changed": each.after is not each.before, "remarks": each.remarks}

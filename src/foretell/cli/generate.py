@@ -19,6 +19,7 @@ def generate(
     top_p: options.TopP = 1.0,
     min_p: options.MinP = 0.0,
     repeat_penalty: options.RepeatPenalty = 1.0,
+    logit_bias: options.LogitBias = None,
     seed: options.Seed = None,
     stop: options.Stop = None,
     logprobs: options.Logprobs = 0,
@@ -56,9 +57,12 @@ def generate(
         grammar=options.read_grammar(schema, regex, grammar),
     )
     Settings(**settings)  # wrong values are reported before a model is loaded
+    bias = options.read_bias(logit_bias)
+    options.check_models(settings["pipeline"], draft)
     text = options.read_prompt(prompt)
     events: list[Event] = []
     with options.opened(model, threads, context, draft) as loaded:
+        settings["logit_bias"] = options.token_bias(bias, loaded.backend.codec)
         printer = Printer()
         stream = loaded.stream(text, system=system, raw=raw, on_prompt=printer.meter, **settings)
         printer.stream = stream

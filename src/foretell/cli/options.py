@@ -1,7 +1,8 @@
 """Options that several commands share, and how they become a loaded model."""
 
+import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -11,6 +12,7 @@ import typer
 if TYPE_CHECKING:
     from foretell.accept.grammar import Grammar
     from foretell.api import Model
+    from foretell.backend.model import Codec
     from foretell.ir.ops import Pipeline
 
 ModelName = Annotated[
@@ -28,6 +30,15 @@ TopK = Annotated[int, typer.Option("--top-k", help="Choose among the k likeliest
 TopP = Annotated[float, typer.Option("--top-p", help="Choose among the likeliest that have this share together.")]
 MinP = Annotated[float, typer.Option("--min-p", help="Leave out tokens below this share of the likeliest.")]
 RepeatPenalty = Annotated[float, typer.Option("--repeat-penalty", help="Above 1: avoid the last 64 tokens.")]
+LogitBias = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--logit-bias",
+        metavar="TOKEN=VALUE",
+        help="Make a token likelier or, below 0, less likely: -100 to 100, or -inf. TOKEN is an id, or a text that is "
+        "one token. May be given several times.",
+    ),
+]
 Seed = Annotated[int | None, typer.Option("--seed", help="Of the chance in sampling.", show_default="drawn")]
 Stop = Annotated[list[str] | None, typer.Option("--stop", help="End before this text; may be given several times.")]
 Logprobs = Annotated[int, typer.Option("--logprobs", help="Show log-probabilities and this many alternatives.")]
@@ -59,7 +70,6 @@ Json = Annotated[bool, typer.Option("--json", help="Print one line of JSON.")]
 
 def read_pipeline(name: str | None) -> "Pipeline | None":
     """A preset, or the pipeline in a file."""
-    from foretell.errors import UsageError
     from foretell.ir import presets
     from foretell.ir.text import parse
 
@@ -67,13 +77,59 @@ def read_pipeline(name: str | None) -> "Pipeline | None":
         return None
     if name in presets.names():
         return presets.load(name)
-    try:
-        text = Path(name).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+    return parse(_read("pipeline", name, f", or one of {', '.join(presets.names())}"), name)
+
+
+def check_models(pipeline: "Pipeline | None", draft: str | None) -> None:
+    """Raise UsageError when a pipeline asks a model that was not given."""
+    from foretell.errors import UsageError
+    from foretell.runtime.choose import DRAFT
+    from foretell.runtime.compiled import asked
+
+    if pipeline is None:
+        return
+    other = sorted(asked(pipeline) - {DRAFT})
+    if other:
         raise UsageError(
-            f"there is no pipeline {name!r}: give a text file or one of {', '.join(presets.names())} ({error})"
-        ) from error
-    return parse(text, name)
+            f"pipeline {pipeline.name} asks the model {other[0]!r}: here the draft model is called {DRAFT}"
+        )
+    if asked(pipeline) and draft is None:
+        raise UsageError(f"pipeline {pipeline.name} asks a draft model: give one with --draft")
+
+
+def read_bias(given: Sequence[str] | None) -> list[tuple[int | str, float]]:
+    """Tokens, as ids or texts, and what is added to their logits; checked as far as that needs no model."""
+    from foretell.accept.sampling import Sampling
+    from foretell.errors import UsageError
+
+    out: list[tuple[int | str, float]] = []
+    for each in given or ():
+        token, _, number = each.rpartition("=")
+        try:
+            bias = float(number)
+            text = json.loads(token) if len(token) > 1 and token[0] == token[-1] == '"' else token
+        except ValueError:
+            text = ""
+        if not text:
+            raise UsageError(f"logit-bias is {each!r}: write TOKEN=VALUE, as in 1234=-5, ' the'=2.5 or '\"7\"'=-inf")
+        Sampling(logit_bias=((0, bias),))
+        out.append((int(token) if token.isdecimal() else text, bias))
+    return out
+
+
+def token_bias(given: Sequence[tuple[int | str, float]], codec: "Codec") -> Mapping[int, float]:
+    """The bias by token id."""
+    from foretell.errors import UsageError
+
+    out = {}
+    for token, bias in given:
+        ids = [token] if isinstance(token, int) else codec.encode(token)
+        if len(ids) != 1:
+            raise UsageError(
+                f"logit-bias is for {token!r}, which is {len(ids)} tokens {ids}: give one token, by its id"
+            )
+        out[ids[0]] = bias
+    return out
 
 
 def read_grammar(schema: str | None, regex: str | None, grammar: str | None) -> "Grammar | None":
@@ -92,13 +148,17 @@ def read_grammar(schema: str | None, regex: str | None, grammar: str | None) -> 
     return None if grammar is None else Grammar("lark", _read("grammar", grammar))
 
 
-def _read(what: str, path: str) -> str:
+def _read(what: str, path: str, also: str = "") -> str:
     from foretell.errors import UsageError
 
     try:
         return Path(path).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"there is no {what} in {path!r}: give a text file ({error})") from error
+    except FileNotFoundError:
+        raise UsageError(f"there is no {what} {path!r}: give a text file{also}") from None
+    except OSError as error:
+        raise UsageError(f"cannot read the {what} {path!r}: {error.strerror}; give a text file{also}") from error
+    except ValueError as error:  # bytes that are no text, or a zero byte in the name
+        raise UsageError(f"cannot read the {what} {path!r}: {error}; give a text file in UTF-8{also}") from error
 
 
 def level_name(level: str) -> str:
@@ -115,7 +175,25 @@ def opened(name: str | None, threads: int | None, context: int | None, draft: st
     with bars() as progress:
         model = load(name, threads=threads, context=context, progress=progress, draft=draft)
     with model:
+        _warn_of_draft(model)
         yield model
+
+
+def _warn_of_draft(model: "Model") -> None:
+    """Say so when a draft model cannot make anything faster."""
+    from foretell.runtime.choose import DRAFT
+
+    if model.drafter is None:
+        return
+    target_ms, draft_ms = model.facts.target(1), model.facts.model(DRAFT).pass_ms(1)
+    if model.drafter.backend().key == model.backend.key:
+        typer.echo("warning: the draft model is the target itself, so its guesses save nothing", err=True)
+    elif draft_ms >= target_ms:
+        typer.echo(
+            f"warning: a token takes the draft model {draft_ms:.1f} ms and the target {target_ms:.1f} ms, so guesses "
+            "save nothing",
+            err=True,
+        )
 
 
 def read_prompt(argument: str | None) -> str:

@@ -1,25 +1,43 @@
 """`foretell bench suite`: speed per class of prompts, plain, with lookup and of a rival, interleaved."""
 
 import contextlib
+import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from foretell.cli import options, peers
 
+if TYPE_CHECKING:
+    from foretell.lab.record import Record
+    from foretell.lab.suite import Configuration, Prompt, Run
+
+File = Annotated[Path, typer.Argument(help="JSONL file: klass, id and prompt on each line.")]
+Seed = Annotated[int, typer.Option("--seed", help="Of the order, and of sampling.")]
+Classes = Annotated[str, typer.Option("--classes", help="Only these, separated by commas.", show_default="all")]
+Limit = Annotated[int | None, typer.Option("--limit", min=1, help="Prompts per class.", show_default="all")]
+Repeats = Annotated[int, typer.Option("--repeats", min=1, help="Times that all is run; medians per prompt count.")]
+RecordFile = Annotated[
+    Path | None, typer.Option("--record", help="File that each answer is noted in at once.", show_default="none")
+]
+Resume = Annotated[bool, typer.Option("--resume", help="Go on with --record: answers that it has are left out.")]
+
 
 def suite(
-    file: Annotated[Path, typer.Argument(help="JSONL file: klass, id and prompt on each line.")],
+    file: File,
     *,
     model: options.ModelName = None,
     max_tokens: options.MaxTokens = 128,
     temperature: options.Temperature = 0.0,
-    seed: Annotated[int, typer.Option("--seed", help="Of the order, and of sampling.")] = 0,
-    classes: Annotated[str, typer.Option("--classes", help="Only these, separated by commas.")] = "",
-    limit: Annotated[int | None, typer.Option("--limit", min=1, help="Prompts per class.", show_default="all")] = None,
+    seed: Seed = 0,
+    classes: Classes = "",
+    limit: Limit = None,
+    repeats: Repeats = 1,
+    record: RecordFile = None,
+    resume: Resume = False,
     threads: options.Threads = None,
     context: options.ContextSize = None,
     peer: peers.Peer = None,
@@ -29,68 +47,131 @@ def suite(
     json_: options.Json = False,
 ) -> None:
     """Run a suite of prompts and print a table per class, then one line of JSON."""
-    from rich.console import Console
-    from rich.progress import Progress
-
     from foretell.errors import UsageError
-    from foretell.lab.suite import Configuration, Ours, read_suite, run_suite, summarise
-    from foretell.profile.machine import machine
-    from foretell.runtime.settings import Settings
+    from foretell.lab.suite import Configuration, Ours, read_suite
+    from foretell.runtime.settings import Options, Settings
 
-    Settings(max_tokens=max_tokens, temperature=temperature, seed=seed)
-    prompts = read_suite(file, [each.strip() for each in classes.split(",") if each.strip()], limit)
+    sampling = Options(temperature=temperature, seed=seed)
+    Settings(**(sampling | Options(max_tokens=max_tokens)))
+    prompts = read_suite(file, names(classes), limit)
     program = peers.server(peer, peer_server)
     if program and temperature:
         raise UsageError(f"temperature is {temperature}, but rivals are compared greedily: leave it out")
     with contextlib.ExitStack() as stack:
         loaded = stack.enter_context(options.opened(model, threads, context))
         who: list[Configuration] = [
-            Ours(name, loaded, name == "lookup", temperature, seed) for name in ("plain", "lookup")
+            Ours(name, loaded, sampling | Options(speculation=name == "lookup")) for name in ("plain", "lookup")
         ]
-        facts = {"model": loaded.name, "machine": machine(), "suite": file.name, "max_tokens": max_tokens}
+        facts = facts_of("suite", file, (loaded.name, None), max_tokens, temperature, seed, repeats)
         if program:
             room = max(len(loaded.encode(prompt.text)) for prompt in prompts) + max_tokens
-            kinds = [each.strip() for each in peer_kinds.split(",") if each.strip()]
-            servers = peers.servers(stack, program, loaded, kinds, peer_draft, threads, room)
+            servers = peers.servers(stack, program, loaded, names(peer_kinds), peer_draft, threads, room)
             who += servers
             facts["peer"] = {"name": peer, "version": servers[0].version, "system_info": servers[0].system_info}
-        for each in who:
-            each.run("Hello", 4)  # the first answer of a process pays for what is set up once
-        with Progress(console=Console(stderr=True)) as progress:
-            task = progress.add_task(f"{len(prompts)} prompts", total=len(prompts) * len(who))
-            runs = list(run_suite(prompts, who, max_tokens, seed, lambda _: progress.advance(task)))
-    figures = summarise(runs)
-    configurations = {each.name: figures[each.name] for each in who}
+        facts["pipelines"] = {each.name: {} for each in who}
+        kept = recording(record, facts, prompts, resume)
+        runs = answers(prompts, who, max_tokens, seed, repeats, kept)
+    show(runs, facts, json_)
+
+
+def names(text: str) -> list[str]:
+    """Those in a list that is separated by commas."""
+    return [each.strip() for each in text.split(",") if each.strip()]
+
+
+def facts_of(
+    what: str, file: Path, models: tuple[str, str | None], max_tokens: int, temperature: float, seed: int, repeats: int
+) -> dict[str, Any]:
+    """What is measured, under the names that records and output have for it. models: target and draft."""
+    from foretell.profile.machine import machine
+
+    return {
+        "what": what,
+        "model": models[0],
+        "draft": models[1],
+        "machine": machine(),
+        "suite": file.name,
+        "suite_digest": hashlib.sha256(file.read_bytes()).hexdigest()[:12],
+        "max_tokens": max_tokens,
+        "temperature": temperature,
+        "seed": seed,
+        "repeats": repeats,
+    }
+
+
+def recording(
+    path: Path | None, facts: Mapping[str, Any], prompts: "Sequence[Prompt]", resume: bool
+) -> "Record | None":
+    """The record, if one is wanted."""
+    from foretell.errors import UsageError
+    from foretell.lab.record import Record
+
+    if path is None and resume:
+        raise UsageError("there is nothing to resume: give --record too")
+    return None if path is None else Record(path, facts, prompts, resume=resume)
+
+
+def answers(
+    prompts: "Sequence[Prompt]",
+    who: "Sequence[Configuration]",
+    max_tokens: int,
+    seed: int,
+    repeats: int,
+    record: "Record | None",
+) -> "list[Run]":
+    """All runs, with a bar; those that a record has already are taken from it."""
+    from foretell.cli.progress import steps
+    from foretell.lab.suite import run_suite
+
+    for each in who:
+        each.run("Hello", 4)  # the first answer of a process pays for what is set up once
+    wanted = {each.name for each in who}
+    runs = (
+        [] if record is None else [run for run in record.runs if run.configuration in wanted and run.repeat < repeats]
+    )
+    known = {run.key for run in runs}
+    total = len(prompts) * len(who) * repeats
+    with steps("answers", total, len(known)) as advance:
+        try:
+            for run in run_suite(prompts, who, max_tokens, seed, repeats, known):
+                if record is not None:
+                    record.add(run)
+                runs.append(run)
+                advance()
+        except KeyboardInterrupt:
+            if record is not None:
+                typer.echo(f"stopped: {len(runs)} of {total} answers are recorded; --resume goes on", err=True)
+            raise
+    return runs
+
+
+def show(runs: "Sequence[Run]", facts: Mapping[str, Any], json_: bool) -> int:
+    """Tables for people unless only JSON is wanted, then the line of JSON. Status 1 when an exact pipeline was not."""
+    from foretell.cli.tables import print_contest, print_speeds
+    from foretell.lab.contest import report
+    from foretell.lab.summary import complete, summarise
+
+    if facts["what"] == "pipelines":
+        found = report(runs, facts)
+        if not json_:
+            print_contest(found)
+        typer.echo(json.dumps(found))
+        return 1 if found["broken"] else 0
+    table = summarise(complete(runs, facts["pipelines"]))
+    configurations = {name: table[name] for name in facts["pipelines"] if name in table}
     if not json_:
-        print_table(configurations)
-    typer.echo(json.dumps({**facts, "temperature": temperature, "seed": seed, "configurations": configurations}))
+        print_speeds(configurations)
+    typer.echo(json.dumps({**facts, "configurations": configurations}))
+    return 0
 
 
-def print_table(configurations: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> None:
-    """One row per class and configuration."""
-    from rich.console import Console
-    from rich.table import Table
+def summary(
+    record: Annotated[Path, typer.Argument(help="File that --record of suite or pipelines wrote.")],
+    *,
+    json_: options.Json = False,
+) -> int:
+    """The tables and the line of JSON of a record, of prompts that every configuration has answered so far."""
+    from foretell.lab.record import read
 
-    from foretell.cli.render import number
-
-    table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 1, 0, 0))  # fits 80 columns
-    for column in ("class", "who", "tokens", "tok/s", "ratio", "1st s", "all s", "/round", "kept", "diff"):
-        table.add_column(column, justify="left" if column in {"class", "who"} else "right", no_wrap=True)
-    first = next(iter(configurations.values()))
-    for klass in first:
-        for name, figures in configurations.items():
-            row, base = figures[klass], first[klass]["tokens_per_s"]
-            ratio = row["tokens_per_s"] / base if row["tokens_per_s"] and base else None
-            table.add_row(
-                klass,
-                name,
-                str(row["tokens"]),
-                number(row["tokens_per_s"], "{:.1f}"),
-                number(ratio),
-                number(row["first_token_s"]),
-                number(row["response_s"]),
-                number(row["tokens_per_round"]),
-                number(row["acceptance"], "{:.0%}"),
-                str(row["mismatches"]),
-            )
-    Console().print(table)
+    found = read(record)
+    return show(found.runs, found.facts, json_)

@@ -91,7 +91,8 @@ def _line(plan: Plan, statement: Statement) -> str:
     match statement:
         case Draft(name=name):
             who = f"{statement.source} {statement.of}".strip()
-            return f"{name}: {who}, {plan.shapes[name]} of at most {plan.widths[name]}, {statement.law}"
+            paced = ", paced" if statement.paced else ""
+            return f"{name}: {who}, {plan.shapes[name]} of at most {plan.widths[name]}, {statement.law}{paced}"
         case Merge(name=name):
             return f"{name}: {', '.join(statement.proposals)} in one tree of at most {plan.widths[name]}"
         case Defer(name=name):

@@ -1,6 +1,12 @@
-"""What passes know when they decide: times of this machine, and how often guesses are right on this kind of text."""
+"""What passes know when they decide: times of this machine, and how often guesses are right on this kind of text.
 
-from collections.abc import Mapping
+Chances depend on how wide rounds are: a wide one takes a run of right guesses at once, narrow ones begin again and
+again within it, so that more of them begin well. Where chances were measured at several widths, `at` gives those of the
+nearest.
+"""
+
+import math
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import chain
 
@@ -15,16 +21,24 @@ class SourceFacts:
     chances[i]: that guess i is right when those before it were; for a source that gives trees, that some guess of level
     i is. The last one holds for all places behind it.
     offers: share of rounds in which it has guesses. level_rows: rows that a level of its tree takes, 1 for a chain.
-    ms: of one proposal.
+    ms: of one proposal. widths: the same in rounds of at most so many guesses.
+    calibration: of lookup, by the length of the match that a guess continues: (shortest of the class, how often right,
+    share of guesses), ascending.
     """
 
     chances: tuple[float, ...]
     offers: float = 1.0
     level_rows: float = 1.0
     ms: float = 0.0
+    widths: Mapping[int, "SourceFacts"] = field(default_factory=dict)
+    calibration: tuple[tuple[int, float, float], ...] = ()
 
     def __post_init__(self) -> None:
         _shares("a chance of a free source", *self.chances, self.offers)
+
+    def at(self, width: int) -> "SourceFacts":
+        """In rounds of at most so many guesses."""
+        return self.widths[_nearest(self.widths, width)] if self.widths else self
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +57,11 @@ class ModelFacts:
     doubts: by rule of `defer`, samples of what the rule looks at: 1 - max q for `chow`, the entropy of q in nats for
     `entropy`. Where doubts for `chow` are known, `stop` and `siblings` can be priced too.
     siblings[j]: chance that the guess at rank j + 2 is right when the likelier ones are wrong.
-    precisions, vocabularies: approximations by what the statement calls them. prompts: by the number of the prompt's
-    last tokens that it reads, the factor on its chances.
+    precisions, vocabularies: approximations by what the statement calls them. forms: by (vocabulary, precision), those
+    that were measured together. prompts: by the number of the prompt's last tokens that it reads, the factor on its
+    chances.
+    widths: its chances in rounds of at most so many guesses. calibration: by its own probability q of its guess: (upper
+    end of the class, how often right, share of places), ascending.
     """
 
     pass_ms: Curve
@@ -54,12 +71,27 @@ class ModelFacts:
     siblings: tuple[float, ...] = ()
     precisions: Mapping[str, Trade] = field(default_factory=dict)
     vocabularies: Mapping[int, Trade] = field(default_factory=dict)
+    forms: Mapping[tuple[int, str], Trade] = field(default_factory=dict)
     prompts: Mapping[int, float] = field(default_factory=dict)
+    widths: Mapping[int, tuple[float, ...]] = field(default_factory=dict)
+    calibration: tuple[tuple[float, float, float], ...] = ()
 
     def __post_init__(self) -> None:
         _shares("a chance of a draft model", *self.chances, *self.siblings, *self.prompts.values())
-        trades = chain(self.precisions.values(), self.vocabularies.values())
+        trades = chain(self.precisions.values(), self.vocabularies.values(), self.forms.values())
         _shares("the share of chances that an approximation keeps", *(trade.kept for trade in trades))
+
+    def at(self, width: int) -> tuple[float, ...]:
+        """Its chances in rounds of at most so many guesses."""
+        return self.widths[_nearest(self.widths, width)] if self.widths else self.chances
+
+    def trade(self, vocabulary: int, precision: str) -> Trade:
+        """What a form costs and keeps: measured together, or the product of both. What is unknown changes nothing."""
+        if (vocabulary, precision) in self.forms:
+            return self.forms[vocabulary, precision]
+        nothing = Trade(1.0, 1.0)
+        a, b = self.precisions.get(precision, nothing), self.vocabularies.get(vocabulary, nothing)
+        return Trade(a.cost * b.cost, a.kept * b.kept)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +134,11 @@ class Facts:
         if name not in self.models:
             raise ForetellError(f"nothing was measured for the draft model {name!r}: run `foretell profile run`")
         return self.models[name]
+
+
+def _nearest(widths: Iterable[int], width: int) -> int:
+    """By ratio; of two that are as near, the narrower."""
+    return min(sorted(widths), key=lambda each: abs(math.log(each / max(1, width))))
 
 
 def _shares(what: str, *values: float) -> None:

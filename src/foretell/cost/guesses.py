@@ -12,6 +12,7 @@ from typing import Final
 from foretell.cost.facts import ModelFacts, SourceFacts
 
 NEGLIGIBLE: Final = 1e-9  # shares below it are not worth a case
+ALIKE: Final = 0.9  # overlap of sources that copy the same text
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,10 +31,14 @@ class Case:
 
 @dataclass(frozen=True, slots=True)
 class Guesses:
-    """A proposal: the milliseconds that making it takes on average, and its cases, whose shares sum to 1."""
+    """A proposal: the milliseconds that making it takes on average, and its cases, whose shares sum to 1.
+
+    copied: from the text so far, as free sources do.
+    """
 
     ms: float = 0.0
     cases: tuple[Case, ...] = (Case(1.0),)
+    copied: bool = False
 
 
 NONE: Final = Guesses()
@@ -41,21 +46,25 @@ NONE: Final = Guesses()
 
 def free(facts: SourceFacts, width: int, lift: float = 0.0) -> Guesses:
     """Of a free source. lift: share of wrong guesses that a lossy rule lets through."""
+    facts = facts.at(width)
     depth = max(1, int(width / facts.level_rows))
     reach = reached([(at(facts.chances, i, lift), 0.0) for i in range(depth)])
-    return Guesses(facts.ms, kept((Case(facts.offers, width, reach), Case(1 - facts.offers))))
+    return Guesses(facts.ms, kept((Case(facts.offers, width, reach), Case(1 - facts.offers))), copied=True)
 
 
 def merged(parts: Sequence[Guesses], width: int, overlap: float) -> Guesses:
     """Of one tree from several proposals, earlier ones first while there is room.
 
     Sources have guesses independently of each other. Guesses that are right on both sides are the same ones, so they
-    share rows.
+    share rows. Sources that copy the same text are right at nearly the same places.
     """
     cases: tuple[Case, ...] = (Case(1.0),)
+    copied = len(parts) > 0
     for part in parts:
-        cases = tuple(_joined(a, b, width, overlap) for a, b in product(cases, part.cases))
-    return Guesses(sum(part.ms for part in parts), kept(cases))
+        copied = copied and part.copied
+        shared = max(overlap, ALIKE) if copied else overlap
+        cases = tuple(_joined(a, b, width, shared) for a, b in product(cases, part.cases))
+    return Guesses(sum(part.ms for part in parts), kept(cases), copied)
 
 
 def deferred(guesses: Guesses, fires: float) -> Guesses:

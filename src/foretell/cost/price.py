@@ -4,15 +4,18 @@
     ms of a round      overhead + drafts + sum over cases of share * T(1 + rows)
     ms of an answer    every model's prompt pass + tokens of the answer * ms / E
 
-The same sum as for one chain in arXiv 2211.17192 (theorem 3.8), with the measured T(n) in place of a constant.
+The same sum as for one chain in arXiv 2211.17192 (theorem 3.8), with the measured T(n) in place of a constant. What is
+paced takes the best option of each round: see `paced`.
 """
 
 from dataclasses import dataclass
 
 from foretell.cost.facts import Facts
-from foretell.cost.guesses import NONE, Guesses, deferred, fired, free, merged
+from foretell.cost.guesses import NONE, Guesses, fired, free
 from foretell.cost.model import model
-from foretell.ir.ops import Accept, Commit, Defer, Draft, Merge, Pipeline, Route, Verify
+from foretell.cost.paced import paced
+from foretell.cost.rounds import expected
+from foretell.ir.ops import Accept, Draft, Pipeline, Route
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,29 +49,15 @@ def price(pipeline: Pipeline, facts: Facts) -> Price:
         ForetellError: a source or model of it was not measured.
     """
     lift = next((max(each.epsilon, each.alpha) for each in pipeline.statements if isinstance(each, Accept)), 0.0)
-    known: dict[str, Guesses] = {}
-    drafts: dict[str, Draft] = {}  # of draft models, by name
-    ms, tokens, prompt_ms = facts.overhead_ms, 0.0, facts.prompt_tokens * facts.prompt_ms
-    for statement in pipeline.statements:
-        match statement:
-            case Draft(name=name):
-                known[name] = guesses = _guesses(statement, facts, lift)
-                ms += guesses.ms
-                if statement.source == "model":
-                    drafts[name] = statement
-                    prompt_ms += draft_prompt_ms(statement, facts)
-            case Merge(name=name, proposals=parts, width=width):
-                known[name] = merged([known[part] for part in parts], width, facts.overlap)
-            case Defer(name=name, proposal=proposal, rule=rule, threshold=threshold):
-                draft = drafts.get(proposal)
-                fires = fired(facts.model(draft.of), rule, threshold) if draft else 1.0
-                known[name] = deferred(known[proposal], fires)
-            case Verify(proposal=proposal):
-                for case in known[proposal].cases if proposal else NONE.cases:
-                    ms += case.share * facts.target(1 + case.rows) if case.asked else 0.0
-                    tokens += case.share * (case.asked + sum(case.reach))
-            case Accept() | Commit() | Route():
-                pass
+    drafts = [each for each in pipeline.statements if isinstance(each, Draft)]
+    steady = {each.name: _guesses(each, facts, lift) for each in drafts if not each.paced}
+    prompts = {each.name: draft_prompt_ms(each, facts) for each in drafts if each.source == "model"}
+    prompt_ms = facts.prompt_tokens * facts.prompt_ms + sum(prompts[name] for name in steady if name in prompts)
+    if len(steady) == len(drafts):
+        ms, tokens = expected(pipeline, facts, lambda draft: steady[draft.name])
+    else:
+        ms, tokens, more_ms = paced(pipeline, facts, steady, prompts)
+        prompt_ms += more_ms
     result = Price(ms, tokens, prompt_ms, facts.answer_tokens)
     for statement in pipeline.statements:
         if isinstance(statement, Route):

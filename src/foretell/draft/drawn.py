@@ -47,6 +47,7 @@ class Drawn:
         self._source, self._law, self._sampling, self._vocabulary = source, law, sampling, vocabulary
         self._siblings, self._doubt, self._deferring = siblings, doubt, deferring
         self.want = Want(logits=True)
+        self.plain = False
 
     def guesses(self, scores: Scores, row: int, place: Place) -> list[Guess]:
         """A draw, and where q is flat further ones without those before."""

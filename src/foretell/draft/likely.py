@@ -39,10 +39,11 @@ class Likely:
         noisy = self._sampling.temperature > 0
         top = max(siblings + 1, CANDIDATES if siblings and noisy else 1)
         self.want = Want(self._sampling, top)
+        self.plain = not siblings
 
     def guesses(self, scores: Scores, row: int, place: Place) -> list[Guess]:
         """The model's choice, and the next ones where it is in doubt."""
-        token, sure = int(scores.tokens[row]), math.exp(scores.logprobs[row])
+        token, sure = scores.chosen[row], math.exp(scores.logprobs[row])
         if token >= self._vocabulary:
             return []
         found = [(token, sure)]

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from foretell.accept.proposal import ROOT, Guess, Proposal
 from foretell.accept.rule import Chance
 from foretell.accept.sampling import PENALTY_WINDOW
-from foretell.backend.protocol import Scores
+from foretell.backend.protocol import Doubt, Scores
 from foretell.draft.place import Picker, Place
 from foretell.draft.reader import Reader
 from foretell.draft.source import FreeSource
@@ -18,8 +18,9 @@ _NONE = Proposal()
 class ModelSource:
     """Guesses of a draft model.
 
-    Its chain ends after `width` guesses (siblings count), behind a guess whose probability is below `stop`, where its
-    context is full, and where it would guess what the target cannot say.
+    Its chain ends after `width` guesses (siblings count), behind a guess whose probability is below `stop`, where the
+    product of the guesses' probabilities falls below `reach`, where its context is full, and where it would guess what
+    the target cannot say. `stop` and `reach` may be set between proposals; `reach` is 0 at first.
 
     Args:
         name: what its guesses are labelled with.
@@ -46,9 +47,15 @@ class ModelSource:
     ) -> None:
         self.name = name
         self._reader, self._picker, self._chances = reader, picker, chances
-        self._width, self._stop, self._prompt, self._inner = width, stop, prompt, inner
+        self.stop, self.reach = stop, 0.0
+        self._width, self._prompt, self._inner = width, prompt, inner
         self._begun = False
         self._proposals = 0
+
+    @property
+    def passes(self) -> int:
+        """The reader's passes so far whose scores were wanted."""
+        return self._reader.passes
 
     def extend(self, tokens: Sequence[int]) -> None:
         """Committed tokens; nothing is read before guesses are asked for."""
@@ -66,11 +73,22 @@ class ModelSource:
         room = min(limit, self._width)
         if room < 1 or not self._reader.catch_up():
             return _NONE
-        made = _Made(self._chances(self._proposals), room)
+        made = _Made(self._chances(self._proposals), room, Doubt(self.stop, self.reach))
         self._proposals += 1
-        while made.going and self._reader.takes(made.chain):
-            self._read(made)
+        if self._picker.plain and self._inner is None:
+            self._draft(made)
+        else:
+            while made.going and self._reader.takes(made.chain):
+                self._read(made)
         return Proposal(tuple(made.guesses))
+
+    def _draft(self, made: "_Made") -> None:
+        """The whole chain at once, where each guess is the model's own choice."""
+        steps = min(made.room, self._reader.room)
+        scores = self._reader.draft(steps, self._picker.want, self.stop, self.reach)
+        for row in range(len(scores.chosen)):
+            if made.going:
+                self._guess(made, scores, row)
 
     def _read(self, made: "_Made") -> None:
         """One pass of the model: the guess behind the chain, and more for as long as the inner source was right."""
@@ -108,7 +126,7 @@ class ModelSource:
         made.end = len(made.guesses)
         made.guesses += found
         made.chain.append(found[0].token)
-        made.going = found[0].chance >= self._stop and len(made.guesses) < made.room
+        made.going = not made.doubt.ends(found[0].chance) and len(made.guesses) < made.room
 
     def close(self) -> None:
         """Close the inner source; the reader is the caller's."""
@@ -122,6 +140,7 @@ class _Made:
 
     chance: Chance
     room: int
+    doubt: Doubt
     guesses: list[Guess] = field(default_factory=list)
     chain: list[int] = field(default_factory=list)
     end: int = ROOT

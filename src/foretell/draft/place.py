@@ -34,6 +34,11 @@ class Picker(Protocol):
         """What it needs of a row's scores."""
         ...
 
+    @property
+    def plain(self) -> bool:
+        """Whether it only ever guesses the token that the scores say, so that the model can go on by itself."""
+        ...
+
     def guesses(self, scores: Scores, row: int, place: Place) -> list[Guess]:
         """The guess that the chain goes on with, then siblings of it; none where the chain has to end."""
         ...

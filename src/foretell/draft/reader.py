@@ -49,20 +49,26 @@ class Reader:
         self.text.extend(tokens)
         self._foreign = self._foreign or max(tokens, default=0) >= self._session.vocabulary
 
+    @property
+    def unread(self) -> int:
+        """Tokens of the text that the next pass has to read, the newest among them: its scores are wanted."""
+        text, skip, held, agreed = self.text, self._skip, self._held, self._agreed
+        end = min(len(held), len(text) - skip - 1)
+        while agreed < end and held[agreed] == text[skip + agreed]:
+            agreed += 1
+        self._agreed = max(0, min(agreed, end))
+        return len(text) - skip - self._agreed
+
     def catch_up(self) -> bool:
         """Forget guesses that did not become text, and read the text but for the last piece.
 
         False when the model cannot read it: too long for its context, or tokens that it does not know.
         """
-        text, skip, held, agreed = self.text, self._skip, self._held, self._agreed
+        text, skip, held = self.text, self._skip, self._held
         size = len(text) - skip
         if self._foreign or not 0 < size <= self._session.context:
             return False
-        end = min(len(held), size - 1)  # the newest token is read again: its scores are wanted
-        while agreed < end and held[agreed] == text[skip + agreed]:
-            agreed += 1
-        self._cut(agreed)
-        self._agreed = agreed
+        self._cut(size - self.unread)
         while size - len(held) > self._piece_rows:
             piece = text[skip + len(held) : skip + len(held) + self._piece_rows]
             self._session.step(Rows.chain(piece, self._sequence, ()), _NOTHING)
@@ -104,6 +110,24 @@ class Reader:
         self.passes += 1
         return scores
 
+    @property
+    def room(self) -> int:
+        """Most passes of a chain that goes on behind the text, so that all that is read fits the context."""
+        return self._session.context - (len(self.text) - self._skip) + 1
+
+    def draft(self, steps: int, want: Want, stop: float, reach: float) -> Scores:
+        """A chain behind the text (`Session.draft`), at most `room` passes; it is kept but for its last token.
+
+        The text must have been caught up with.
+        """
+        unread = self.text[self._skip + len(self._held) :]
+        if self._skip:
+            want = _moved(want, self._skip)
+        scores = self._session.draft(self._sequence, unread, steps, want, stop, reach)
+        self._held += [*unread, *scores.chosen[:-1]]
+        self.passes += len(scores.chosen)
+        return scores
+
     def keep(self, path: Sequence[int]) -> None:
         """Hold the last pass's settled tokens, and these of the guesses that it tried, a chain behind them."""
         count = self._unread
@@ -116,7 +140,7 @@ class Reader:
         self._session.close(self._sequence)
 
     def _cut(self, length: int) -> None:
-        """Hold at most `length` tokens. Also mends the list when an interrupt came amid `keep`."""
+        """Hold at most `length` tokens. Also mends the list when an interrupt came amid `keep` or `draft`."""
         length = min(length, self._session.length(self._sequence), len(self._held))
         del self._held[length:]
         if self._session.length(self._sequence) > length:

@@ -1,8 +1,8 @@
 """LLVM modules to machine code: compiled once, kept on disk as objects, loaded without rebuilding any IR.
 
-An object's key is the digest of this package's sources, LLVM's version, the instruction set and the module's name, so
-any change of the generator makes new objects. Linking resolves nothing outside the object: a call into libm or
-compiler-rt is an error here, not a crash later.
+An object's key is the digest of this package's sources and of those that it takes numbers from, LLVM's version, the
+instruction set and the module's name, so any change of the generator makes new objects. Linking resolves nothing
+outside the object: a call into libm or compiler-rt is an error here, not a crash later.
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ from llvmlite import ir
 from foretell.engine.isa import ISA
 
 Build = Callable[[ir.Module, ISA], None]
+# Outside this package, what kernels are made of: formats' sizes, and how a token is chosen.
+_ALSO = ("models/formats.py", "accept/noise.py", "accept/sampling.py", "accept/warpers.py")
 _NO_BUILTINS = '"no-builtins"'
 _DIGEST_BYTES = 32  # SHA-256, at the end of a kept object
 
@@ -35,7 +37,7 @@ def _start() -> llvm.LLJIT:
 def _generator_digest() -> str:
     digest = hashlib.sha256(repr(llvm.llvm_version_info).encode())
     root = Path(__file__).parent
-    for source in sorted(root.rglob("*.py")):
+    for source in [*sorted(root.rglob("*.py")), *(root.parent / name for name in _ALSO)]:
         digest.update(source.read_bytes())
     return digest.hexdigest()
 

@@ -74,22 +74,29 @@ class Cache:
 
 
 class Sequence:
-    """One sequence's committed tokens and its pages."""
+    """One sequence's committed tokens and its pages. table: address of the pages' addresses, for native code."""
 
-    __slots__ = ("pages", "table", "tokens")
+    __slots__ = ("_table", "pages", "table", "tokens")
 
     def __init__(self) -> None:
         self.tokens: list[int] = []
         self.pages: list[Page] = []
-        self.table = np.zeros(0, np.int64)
+        self.table = 0  # out of date
+        self._table = np.zeros(0, np.int64)
 
     def reserve(self, cache: Cache, length: int) -> None:
-        """Pages for `length` positions, writable from the committed length on."""
-        for index in range(len(self.tokens) // PAGE, len(self.pages)):
-            cache.own(self.pages, index)
-        while len(self.pages) * PAGE < length:
-            self.pages.append(cache.page())
-        self.table = np.array([p.address for p in self.pages], np.int64)
+        """Pages for `length` positions, writable from the committed length on, and their table."""
+        pages = self.pages
+        shared = any(page.users > 1 for page in pages[len(self.tokens) // PAGE :])
+        if shared or len(pages) * PAGE < length:
+            self.table = 0  # first: an interrupt may come amid the changes
+            for index in range(len(self.tokens) // PAGE, len(pages)):
+                cache.own(pages, index)
+            while len(pages) * PAGE < length:
+                pages.append(cache.page())
+        if not self.table:
+            self._table = np.array([p.address for p in pages], np.int64)
+            self.table = int(self._table.ctypes.data)
 
     def fork(self) -> Sequence:
         """A sequence with the same tokens, sharing the pages that hold them."""
@@ -105,6 +112,8 @@ class Sequence:
         del self.tokens[length:]
         keep = -(-length // PAGE)
         dropped = self.pages[keep:]
+        if dropped:
+            self.table = 0
         del self.pages[keep:]
         for page in dropped:
             cache.release(page)

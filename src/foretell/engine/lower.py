@@ -1,7 +1,8 @@
 """A graph lowered to operations: memory for what they read and write, their argument records, and stages.
 
 Records hold addresses, so they are made once for a capacity of rows; what changes from pass to pass are a few numbers
-(`Frame`). Operations of a stage do not read one another's results; a stage begins when the one before it is done.
+(`foretell.engine.frame`). Operations of a stage do not read one another's results; a stage begins when the one before
+it is done.
 """
 
 from __future__ import annotations
@@ -12,9 +13,11 @@ from enum import Enum
 import numpy as np
 from numpy.typing import NDArray
 
+from foretell.engine.frame import Frame
 from foretell.engine.graph import Add, Attention, Embed, Gated, Graph, Multiply, Norm, Product, Scores, Silu, users
 from foretell.engine.hyper import Hyper
-from foretell.engine.kernels import attention, product, rowwise, spread
+from foretell.engine.kernels import attention, embedding, product, rowwise, spread
+from foretell.engine.kernels import frame as frames
 from foretell.engine.layout import ACTIVATIONS, LAYOUTS, aligned, float_bits, groups, page_layer_bytes
 from foretell.engine.pack import Weights
 from foretell.engine.scoring import OPS, Need, Scorer
@@ -24,13 +27,22 @@ CHUNK_BYTES = 64 * 1024  # packed bytes of a product that a thread takes at a ti
 
 
 class Items(Enum):
-    """What an operation's number of work items depends on."""
+    """What an operation's number of work items depends on: a field of the frame."""
 
-    FIXED = 0
-    ROWS = 1
-    WANTED = 2
-    ATTEND = 3
-    MERGE = 4
+    FIXED = frames.ONE
+    SCORED = frames.SCORED  # FIXED, in passes whose scores are wanted
+    ROWS = frames.ROWS
+    WANTED = frames.WANTED
+    ATTEND = frames.ATTEND
+    MERGE = frames.MERGE
+
+
+@dataclass(frozen=True, slots=True)
+class Embedding:
+    """The embedding matrix as it lies in the file: uint8 [vocabulary, bytes of a row] of a format."""
+
+    format: str
+    data: NDArray[np.uint8]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,20 +60,10 @@ class Op:
     need: Need = Need.ALWAYS
 
 
-class Frame:
-    """The numbers of the present pass, at fixed addresses."""
-
-    def __init__(self, rows: int) -> None:
-        self.counts = i64(8)  # rows, wanted rows
-        self.positions, self.key_at, self.slots, self.wanted = (i64(rows) for _ in range(4))
-        self.row_table = i64(rows * attention.ROW_FIELDS).reshape(rows, attention.ROW_FIELDS)
-
-
 class Lowering:
     """The operations of a pass over at most `rows` rows of which `wanted` are scored.
 
-    stages: lists of operations. frame, residual (float32 [rows, width], the embedded tokens) and scorer: what a pass
-    sets before it runs. attentions: records of attention, whose addresses change from pass to pass.
+    stages: lists of operations. frame and scorer: what a pass sets before it runs.
     """
 
     def __init__(
@@ -69,6 +71,7 @@ class Lowering:
         graph: Graph,
         hyper: Hyper,
         weights: Weights,
+        embedded: Embedding,
         rope: NDArray[np.float32],
         threads: int,
         rows: int,
@@ -77,14 +80,15 @@ class Lowering:
     ) -> None:
         self.rows, self.wanted = rows, wanted
         self.stages: list[list[Op]] = []
-        self.attentions: list[NDArray[np.int64]] = []
-        self.frame = Frame(rows)
+        partial_floats = hyper.heads * attention.partial_floats(hyper.head_size)
+        self.frame = Frame(rows, hyper.kv_heads, threads, partial_floats)
         self._graph, self._hyper, self._weights, self.threads = graph, hyper, weights, threads
+        self._embedding = embedded
         self._kept = keep  # the token ids of the output matrix, ascending; None: all of the vocabulary
         self._rope = rope  # float32 [2, context, rope_size / 2]: cosines, sines
         self._keep: list[NDArray[np.generic]] = []
         self._users = users(graph)
-        self._counts = int(self.frame.counts.ctypes.data)
+        self._counts = {False: self.frame.at(frames.ROWS), True: self.frame.at(frames.WANTED)}  # by whether scored
         self._buffers()
         for number, node in enumerate(graph):
             self._lower(number, node)
@@ -100,7 +104,7 @@ class Lowering:
     def _buffers(self) -> None:
         h, rows = self._hyper, self.rows
         self._qkv_width = (h.heads + 2 * h.kv_heads) * h.head_size
-        self.residual = self._array(4 * rows * h.width).view(np.float32)[: rows * h.width].reshape(rows, h.width)
+        self._residual = self._address(4 * rows * h.width)
         self._qkv, self._mixed = (
             self._address(4 * rows * self._qkv_width),
             self._address(4 * rows * h.heads * h.head_size),
@@ -112,6 +116,7 @@ class Lowering:
             self._kept_logits = self._logit_rows(len(self._kept))
             self._logits[:] = -np.inf
         self.scorer = Scorer(self._logits, h.vocabulary, self.threads, None if self._kept is None else len(self._kept))
+        self.frame.point(frames.SCORER, self.scorer.record)
         self._shared_forms: dict[tuple[int, str, bool], tuple[int, int, int]] = {}
         self._normed = self._address(4 * h.width * self.threads)
         group_heads = h.heads // h.kv_heads
@@ -153,17 +158,18 @@ class Lowering:
         self._forms[number] = forms
         none = (0, 0, 0)
         sb, bl, fl = forms.get("superblock", none), forms.get("block", none), forms.get("float", none)
-        return [self._counts + (8 if wanted else 0), width, *sb, *bl, fl[0]]
+        return [self._counts[wanted], width, *sb, *bl, fl[0]]
 
     def _lower(self, number: int, node: object) -> None:
         h = self._hyper
         match node:
             case Embed():
-                self._place[number] = int(self.residual.ctypes.data), h.width
+                self._embed()
+                self._place[number] = self._residual, h.width
             case Norm(x, weight, wanted):
                 fields = self._targets(number, h.width, wanted=wanted)
                 source, stride = self._place[x]
-                gather = int(self.frame.wanted.ctypes.data) if wanted else 0
+                gather = int(self.frame.wanted_rows.ctypes.data) if wanted else 0
                 fields += [
                     source,
                     stride,
@@ -202,6 +208,12 @@ class Lowering:
             case Add():
                 raise NotImplementedError(f"node {number}: an addition that is not part of a product")
 
+    def _embed(self) -> None:
+        data = self._embedding.data
+        fields = [self.frame.address, int(data.ctypes.data), data.shape[1], self._hyper.width, self._residual]
+        record = self._record(fields, embedding.FIELDS)
+        self._stage(Op(f"embed_{self._embedding.format}", record, Items.ROWS, 1, 1))
+
     def _record(self, fields: list[int], size: int) -> NDArray[np.int64]:
         record = i64(size)
         record[: len(fields)] = fields
@@ -221,7 +233,7 @@ class Lowering:
         packed = self._weights.tensors[weight]
         layout = LAYOUTS[packed.layout]
         form = self._forms[x][layout.family]
-        rows = self._counts + (8 if wanted else 0)
+        rows = self._counts[wanted]
         return [
             self._weights.address(weight),
             self._group_bytes(weight),
@@ -232,14 +244,15 @@ class Lowering:
             rows,
         ]
 
-    def _groups_op(self, kernel: str, fields: list[int], weight: str, matrices: int) -> Op:
+    def _groups_op(self, kernel: str, fields: list[int], weight: str, matrices: int, *, wanted: bool = False) -> Op:
         chunk = max(1, CHUNK_BYTES // (matrices * self._group_bytes(weight)))
         record = self._record(fields, product.FIELDS)
         record[product.SCRATCH], record[product.SCRATCH_BYTES] = (
             self._product_scratch,
             product.scratch_bytes(max(self.rows, self.wanted)),
         )
-        return Op(kernel, record, Items.FIXED, groups(self._weights.tensors[weight].outputs), chunk)
+        kind = Items.SCORED if wanted else Items.FIXED
+        return Op(kernel, record, kind, groups(self._weights.tensors[weight].outputs), chunk)
 
     def _product(self, number: int, node: Product) -> None:
         h, packed = self._hyper, self._weights.tensors[node.weight]
@@ -261,7 +274,7 @@ class Lowering:
                 out, stride = (self._hidden2 if join else self._hidden), groups(h.feed_forward) * 16
         fields = self._product_fields(node.x, node.weight, out, stride, wanted=wanted)
         fields += [self._weights.address(node.bias) if node.bias else 0, int(node.onto is not None)]
-        self._stage(self._groups_op(f"product_{packed.layout}", fields, node.weight, 1), join=join)
+        self._stage(self._groups_op(f"product_{packed.layout}", fields, node.weight, 1, wanted=wanted), join=join)
         self._place[number] = out, stride
 
     def _spread(self, kept: NDArray[np.int32]) -> None:
@@ -282,7 +295,7 @@ class Lowering:
         norms = [self._weights.address(n) if n else 0 for n in (node.q_norm, node.k_norm)]
         table = [int(self._rope[k].ctypes.data) for k in range(2)]
         fields = [
-            self._counts,
+            self._counts[False],
             self._qkv,
             self._qkv_width,
             h.heads,
@@ -295,12 +308,10 @@ class Lowering:
         ]
         fields += [*norms, float_bits(h.norm_epsilon), int(h.rope_interleaved)]
         self._stage(Op("rope_store", self._record(fields, rowwise.ROPE_FIELDS), Items.ROWS, 1, 1))
-        record = self._record([], attention.FIELDS)
-        width = h.heads * h.head_size
-        scale, rows = float_bits(h.head_size**-0.5), int(f.row_table.ctypes.data)
+        width, scale = h.heads * h.head_size, float_bits(h.head_size**-0.5)
         shape = [self._qkv, self._qkv_width, h.heads, h.kv_heads, h.head_size, scale, layer_at]
-        record[:] = [*shape, 0, rows, 0, 0, self._mixed, width, 0, 0, self._scratch, self._scratch_bytes]
-        self.attentions.append(record)
+        fields = [*shape, f.address, self._mixed, width, self._scratch, self._scratch_bytes]
+        record = self._record(fields, attention.FIELDS)
         self._stage(Op("attend", record, Items.ATTEND, 1, 1))
         self._stage(Op("merge", record, Items.MERGE, h.heads, 2))
         self._place[number] = self._mixed, width

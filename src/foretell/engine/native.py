@@ -12,11 +12,10 @@ from numpy.typing import NDArray
 from foretell.engine import isa as instruction_sets
 from foretell.engine.approximate import Approximated
 from foretell.engine.arch import ARCHITECTURES
-from foretell.engine.dequantise import dequantise
 from foretell.engine.fuse import fuse
 from foretell.engine.hyper import Hyper, inverse_frequencies
 from foretell.engine.kernels import Kernels
-from foretell.engine.lower import Lowering
+from foretell.engine.lower import Embedding, Lowering
 from foretell.engine.pack import VERSION, Weights, open_pack, pack, write_pack
 from foretell.engine.program import Program
 from foretell.engine.session import NativeSession, rope_table
@@ -54,8 +53,7 @@ class NativeModel:
         self._owns_team = beside is None
         self._rope = rope_table(inverse_frequencies(gguf, h), self.context, h.rope_magnitude)
         embedding = gguf.tensors["token_embd.weight"]
-        self._embedding_format = embedding.format
-        self._embedding = gguf.data("token_embd.weight").reshape(embedding.shape[0], -1)
+        self._embedding = Embedding(embedding.format, gguf.data("token_embd.weight").reshape(embedding.shape[0], -1))
         self._program: Program | None = None
 
     @staticmethod
@@ -111,18 +109,22 @@ class NativeModel:
         have = self._program
         if have is not None and have.rows >= rows and have.wanted >= wanted:
             return have
+        self.team.check()  # a closed model has let go of what a program is made of
         rows = max(_room(rows), have.rows if have else 0)
         wanted = max(_room(wanted), have.wanted if have else 0)
         lowering = Lowering(
-            self.graph, self.hyper, self.weights, self._rope, self.team.threads, rows, wanted, self.keep
+            self.graph,
+            self.hyper,
+            self.weights,
+            self._embedding,
+            self._rope,
+            self.team.threads,
+            rows,
+            wanted,
+            self.keep,
         )
         self._program = Program(lowering, self.kernels)
         return self._program
-
-    def embed(self, tokens: Sequence[int]) -> NDArray[np.float32]:
-        """float32 [rows, width] of token ids."""
-        rows = self._embedding[np.asarray(tokens)]
-        return dequantise(self._embedding_format, rows.reshape(-1), (len(tokens), self.hyper.width))
 
     def close(self) -> None:
         """Stop the threads and let go of the memory of passes. Sessions of a closed model refuse to work."""

@@ -6,13 +6,13 @@ import math
 from collections.abc import Sequence as Items
 from dataclasses import dataclass
 from enum import IntFlag
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from foretell.accept.noise import row_key
-from foretell.accept.sampling import PENALTY_WINDOW
+from foretell.accept.noise import mixed
+from foretell.accept.sampling import MOST_BIASES, PENALTY_WINDOW
 from foretell.accept.warpers import INVERSE_MOST
 from foretell.backend.protocol import Scores, Want
 from foretell.engine.kernels import logits as fields
@@ -20,10 +20,6 @@ from foretell.engine.kernels.keys import HISTOGRAM_BYTES, scratch_bytes
 from foretell.engine.kernels.logits import PART_BYTES, ROW_FIELDS, SPAN
 from foretell.engine.layout import aligned, float_bits
 from foretell.engine.team import i64
-
-if TYPE_CHECKING:
-    from foretell.engine.kv import Sequence
-    from foretell.engine.session import _Pass
 
 # The weights from the floor up must reach ceil(p * all), where all are 2^30 or more: TAIL_SLACK * (1 - p) * all is far
 # more than what rounding weights to integers and exponentials to float32 can do.
@@ -40,6 +36,7 @@ class Need(IntFlag):
     LARGEST = 8  # of the logits that the token is chosen from; already known when they are those that TOP looked at
     CUT = 16
     DRAW = 32
+    BIAS = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +53,7 @@ OPS = (
     ScoreOp("row_max_top", by_span=False, need=Need.TOP),
     ScoreOp("histogram_top", by_span=True, need=Need.TOP),
     ScoreOp("rank", by_span=False, need=Need.TOP),
+    ScoreOp("bias", by_span=False, need=Need.BIAS),
     ScoreOp("penalise", by_span=False, need=Need.PENALTY),
     ScoreOp("span_max", by_span=True, need=Need.LARGEST),
     ScoreOp("row_max", by_span=False, need=Need.TOKEN),
@@ -64,6 +62,7 @@ OPS = (
     ScoreOp("draw", by_span=True, need=Need.DRAW),
     ScoreOp("draw_merge", by_span=False, need=Need.DRAW),
     ScoreOp("restore", by_span=False, need=Need.PENALTY),
+    ScoreOp("unbias", by_span=False, need=Need.BIAS),
 )
 
 
@@ -74,7 +73,9 @@ def needs(want: Want) -> Need:
         out |= Need.TOP
     if s.repeat_penalty != 1:
         out |= Need.PENALTY
-    if Need.PENALTY in out or not want.top:
+    if s.logit_bias:
+        out |= Need.BIAS
+    if out & (Need.PENALTY | Need.BIAS) or not want.top:
         out |= Need.LARGEST
     if s.temperature > 0:
         out |= Need.DRAW
@@ -104,10 +105,13 @@ class Scorer:
         self._set(fields.PARTS, self._array(rows * self.spans * PART_BYTES).ctypes.data)
         self._set(fields.HISTOGRAMS, self._array(rows * self.spans * HISTOGRAM_BYTES).ctypes.data)
         self._set(fields.SCRATCH, self._array(threads * scratch).ctypes.data, scratch)
-        self._tokens = self._table(fields.OUT, rows, 1, np.int32)
+        self._tokens = self._table(fields.OUT, rows, 1, np.int32)[:, 0].data  # quicker to read than the array
         self._state = self._table(fields.STATE, rows, ROW_FIELDS, np.int64)
         self._history = self._table(fields.HISTORY, rows, PENALTY_WINDOW, np.int32)
         self._table(fields.SAVED, rows, PENALTY_WINDOW, np.float32)
+        self._bias_ids = self._table(fields.BIAS_IDS, 1, MOST_BIASES, np.int32)[0]
+        self._bias = self._table(fields.BIAS, 1, MOST_BIASES, np.float32)[0]
+        self._table(fields.UNBIASED, rows, MOST_BIASES, np.float32)
         self._want: Want | None = None
         self._need, self._top = Need.ALWAYS, 0
 
@@ -132,34 +136,39 @@ class Scorer:
         self._top_logits = self._table(fields.TOP_LOGITS, rows, self._top, np.float32)
         self._set(fields.TOP_STRIDE, self._top)
 
-    def prepare(self, want: Want, histories: Items[Items[int]], positions: Items[int]) -> Need:
-        """Set the coming pass's numbers. Of each row: the tokens before the one that is drawn, and how many these are.
-
-        Histories are only looked at when there is a repeat penalty.
-        """
+    def prepare(self, want: Want) -> Need:
+        """Set the coming pass's numbers but for those of its rows."""
         if want is not self._want:  # loops give the same one again and again
+            self._want = None
             self._settle(want)
             self._want, self._need = want, needs(want)
-        if want.sampling.repeat_penalty != 1:
-            for row, history in enumerate(histories):
-                recent = history[-PENALTY_WINDOW:]
-                self._history[row, : len(recent)] = recent
-                self._state[row, fields.R_COUNT] = len(recent)
-        if want.sampling.temperature > 0:
-            keys = [row_key(want.sampling.seed, position) for position in positions]
-            if keys:
-                self._state[: len(keys), fields.R_KEY0 : fields.R_KEY1 + 1] = keys
         return self._need
+
+    def set_positions(self, positions: Items[int]) -> None:
+        """Of each row, how many tokens are before the one that is drawn."""
+        self._state[: len(positions), fields.R_POSITION] = positions
+
+    def set_histories(self, histories: Items[Items[int]]) -> None:
+        """Of each row, the tokens before the one that is drawn; needed when there is a repeat penalty."""
+        for row, history in enumerate(histories):
+            recent = history[-PENALTY_WINDOW:]
+            self._history[row, : len(recent)] = recent
+            self._state[row, fields.R_COUNT] = len(recent)
 
     def _settle(self, want: Want) -> None:
         """Write a want's numbers into the record."""
         s, top = want.sampling, min(want.top, self._kept)
         self._make_room(top)
         self._set(fields.TOP, top)
+        bias = [pair for pair in s.logit_bias if pair[0] < self._vocabulary]
+        self._set(fields.BIAS_COUNT, len(bias))
+        for place, (token, value) in enumerate(bias):
+            self._bias_ids[place], self._bias[place] = token, value
         self._set(fields.PENALTY, float_bits(s.repeat_penalty))
         self._set(fields.TOP_K, 0, 0)
         if s.temperature == 0:
             return
+        self.record.view(np.uint64)[fields.SEED] = mixed(s.seed)
         self._set(fields.TOP_K, min(s.top_k, self._kept))
         if s.top_p < 1:
             self._set(fields.TOP_P, int(np.float64(s.top_p).view(np.int64)), float_bits(self._tail(s.top_p)))
@@ -173,29 +182,19 @@ class Scorer:
 
     def read(self, count: int, want: Want) -> Scores:
         """What the pass left for its first `count` rows."""
-        tokens: NDArray[np.int32] = self._tokens[:count, 0].copy()
+        tokens: list[int] = self._tokens[:count].tolist()
         logits = self._logits[:count].copy() if want.logits else None
         if not want.top:
-            none = np.zeros((count, 0), np.float32)
-            return Scores(tokens, np.zeros(0, np.float32), none.astype(np.int32), none, logits)
+            return Scores(tokens, logits)
         top = min(want.top, self._kept)
         likeliest = self._top_logits[:count, :top].astype(np.float64)
-        totals = self._state[:count, fields.R_TOTAL].view(np.float64)
-        base = likeliest[:, :1] + np.log(totals)[:, None]
-        chosen = self._logits[np.arange(count), tokens] - base[:, 0]
-        return Scores(
-            tokens,
-            chosen.astype(np.float32),
-            self._top_ids[:count, :top].copy(),
-            (likeliest - base).astype(np.float32),
-            logits,
-        )
+        totals = self._state[:count, fields.R_TOTAL].view(np.float64).tolist()
+        base = np.array([largest + math.log(total) for largest, total in zip(likeliest[:, 0], totals, strict=True)])
+        chosen = self._logits[np.arange(count), tokens] - base
+        above = (likeliest - base[:, None]).astype(np.float32)
+        return Scores(tokens, logits, (chosen.astype(np.float32), self._top_ids[:count, :top].copy(), above))
 
 
-def prepare(scorer: Scorer, now: _Pass, sequences: dict[int, Sequence], want: Want) -> Need:
-    """Set a scorer's numbers for the wanted rows of a pass."""
-    histories: list[list[int]] = []
-    if want.sampling.repeat_penalty != 1:
-        held = (sequences[now.given.sequences[now.order[place]]].tokens for place in now.wanted)
-        histories = [now.history(place, tokens, PENALTY_WINDOW) for place, tokens in zip(now.wanted, held, strict=True)]
-    return scorer.prepare(want, histories, [now.positions[place] + 1 for place in now.wanted])
+def logprob(logit: float, largest: float, total: float) -> float:
+    """A token's log-probability: its logit, the row's largest, and the sum of e^(logit - largest) over all tokens."""
+    return logit - (largest + math.log(total))

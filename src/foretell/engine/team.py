@@ -12,16 +12,22 @@ import ctypes
 import os
 import threading
 import weakref
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from foretell.engine.kernels import Kernels
 from foretell.engine.kernels.driver import (
+    ADVANCE,
+    BEGIN,
     BEGUN,
     CANCEL,
     EPOCH,
     FINISHED,
+    FRAME,
+    LATER,
+    LIMIT,
     OP_COUNT,
     OP_FIELDS,
     OPS,
@@ -38,7 +44,7 @@ from foretell.errors import ForetellError, UsageError
 # Turns of waiting before a thread parks: about 2 ms, longer than the time between the passes of a busy loop.
 SPINS = 40_000
 # Python handles signals between native calls, so a call ends after some chunks of work: fewer where they are long.
-ROW_CHUNKS, LEAST_CHUNKS, ALL_CHUNKS = 4096, 16, 2**62
+ROW_CHUNKS, LEAST_CHUNKS, ALL_CHUNKS = 8192, 32, 2**62
 
 
 def i64(size: int) -> NDArray[np.int64]:
@@ -48,20 +54,46 @@ def i64(size: int) -> NDArray[np.int64]:
     return raw[start : start + 8 * size].view(np.int64)
 
 
+_forks = 0  # how often this process's line was forked: a number to compare is quicker than asking for the process
+
+
+def _count_fork() -> None:
+    global _forks  # noqa: PLW0603 — of the process, like the fork
+    _forks += 1
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_count_fork)
+
+
+class Hooks(NamedTuple):
+    """Native functions that the driver calls with a frame: before each pass, and behind it for another. 0: none."""
+
+    frame: int = 0
+    begin: int = 0
+    advance: int = 0
+
+
+NO_HOOKS = Hooks()
+
+
 class _Shared:
     """What the threads share with their owner; no reference to the owner, so that it can be collected."""
 
     def __init__(self, kernels: Kernels, threads: int) -> None:
         self.kernels = kernels
-        self.record = i64(TEAM_FIELDS)
+        array = i64(TEAM_FIELDS)
+        self.address = int(array.ctypes.data)
+        self.record = array.data  # quicker than the array, number by number
         self.record[THREADS] = threads
-        self.epoch = 0
+        self.running = False
         self.parked = [False] * threads
         self.wake = [threading.Semaphore(0) for _ in range(threads)]
         self.closing = False
-        # Every table of stages that was ever run: a thread that was put aside may still look into one.
-        self.tables: dict[int, NDArray[np.int64]] = {}
-        kind = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64)
+        # Every table of stages that was ever run, and its address, by id: a thread that was put aside may still look
+        # into one.
+        self.tables: dict[int, tuple[NDArray[np.int64], int]] = {}
+        kind = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
         self.run_pass, self.continue_pass = kind(kernels["run_pass"]), kind(kernels["continue_pass"])
         self.await_pass = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64, ctypes.c_void_p)(
             kernels["await_pass"]
@@ -70,9 +102,9 @@ class _Shared:
     def worker(self, number: int) -> None:
         seen = i64(8)
         while not self.closing:
-            self.await_pass(self.record.ctypes.data, number, SPINS, seen.ctypes.data)
+            self.await_pass(self.address, number, SPINS, seen.ctypes.data)
             self.parked[number] = True
-            if int(self.record[EPOCH]) == int(seen[0]) and not self.closing:
+            if not self.running and self.record[EPOCH] == int(seen[0]) and not self.closing:
                 self.wake[number].acquire()
             self.parked[number] = False
 
@@ -101,7 +133,7 @@ class Team:
     def __init__(self, kernels: Kernels, threads: int | None = None) -> None:
         self.threads = choose_threads(threads)
         self._shared = _Shared(kernels, self.threads)
-        self._process = os.getpid()
+        self._process = _forks
         self._workers = [
             threading.Thread(target=self._shared.worker, args=(n,), name=f"foretell-{n}", daemon=True)
             for n in range(1, self.threads)
@@ -112,47 +144,60 @@ class Team:
 
     def check(self) -> None:
         """Raise ForetellError if this team cannot run anything: closed, or made before the process was forked."""
-        if os.getpid() != self._process:
+        if self._process != _forks:
             raise ForetellError("the model was loaded before this process was forked; load it again in the child")
         if self._shared.closing:
             raise ForetellError("the model is closed; load it again")
 
-    def run(self, stages: NDArray[np.int64], count: int, rows: int) -> None:
-        """Run `count` stages. Raises KeyboardInterrupt when interrupted; what was computed is then to be discarded."""
+    def run(self, stages: NDArray[np.int64], count: int, rows: int, hooks: Hooks = NO_HOOKS) -> None:
+        """Run `count` stages, over and over where hooks say so; every run but the first is a pass over one row.
+
+        Raises KeyboardInterrupt when interrupted; what was computed is then to be discarded.
+        """
         self.check()
         self._drain()  # a pass left behind by a second Ctrl-C amid the handling of the first
         shared = self._shared
-        record, address = shared.record, stages.ctypes.data
-        shared.tables.setdefault(address, stages)
+        record, known = shared.record, shared.tables.get(id(stages))
+        if known is None:
+            known = shared.tables[id(stages)] = stages, int(stages.ctypes.data)
         record[CANCEL] = 0
-        record[STAGES], record[STAGE_COUNT] = address, count
-        shared.epoch = shared.epoch % 0x3FFFFFFF + 1
-        for number in range(1, self.threads):
-            if shared.parked[number]:
-                shared.parked[number] = False
-                shared.wake[number].release()
-        limit = max(LEAST_CHUNKS, ROW_CHUNKS // rows)
+        record[STAGES], record[STAGE_COUNT] = known[1], count
+        record[FRAME], record[BEGIN], record[ADVANCE] = hooks
+        record[LIMIT], record[LATER] = self._chunks(rows), self._chunks(1)
+        shared.running = True  # from now on no thread parks, so that those found awake stay so
         try:
-            shared.run_pass(record.ctypes.data, shared.epoch, limit)
-            while record[FINISHED] != shared.epoch:
-                shared.continue_pass(record.ctypes.data, shared.epoch, limit)
+            for number in range(1, self.threads):
+                if shared.parked[number]:
+                    shared.parked[number] = False
+                    shared.wake[number].release()
+            shared.run_pass(shared.address)
+            while record[FINISHED] != record[BEGUN]:
+                shared.continue_pass(shared.address)
         except BaseException:
             record[CANCEL] = 1
             self._drain()
             raise
+        finally:
+            shared.running = False
+
+    def _chunks(self, rows: int) -> int:
+        """The most work of a native call: some tens of milliseconds on the processors that we know."""
+        if self._shared.kernels.isa.name == "portable":  # slow, and slower with each row
+            return max(LEAST_CHUNKS, ROW_CHUNKS // (4 * rows))
+        return max(LEAST_CHUNKS, ROW_CHUNKS // -(-rows // 8))
 
     def _drain(self) -> None:
         """Skip the work that is left of a pass that has begun, and return when no thread is in it any more."""
         shared, record = self._shared, self._shared.record
         while record[FINISHED] != record[BEGUN]:
             with contextlib.suppress(KeyboardInterrupt):  # a second Ctrl-C; the first is on its way up already
-                record[CANCEL] = 1
-                shared.continue_pass(record.ctypes.data, int(record[BEGUN]), ALL_CHUNKS)
+                record[CANCEL], record[LIMIT] = 1, ALL_CHUNKS
+                shared.continue_pass(shared.address)
 
     def close(self) -> None:
         """Stop the threads."""
         self._finalizer()
-        if os.getpid() == self._process:
+        if self._process == _forks:
             for worker in self._workers:
                 worker.join(timeout=5)
 

@@ -15,6 +15,7 @@ from foretell.ir.ops import (
     BRANCHING_SOURCES,
     DEFER_RULES,
     FREE_SOURCES,
+    PACED_SOURCES,
     SOURCES,
     Accept,
     Class,
@@ -33,12 +34,13 @@ from foretell.ir.text import line, operation, title, word
 
 @dataclass(frozen=True, slots=True)
 class Guesses:
-    """The type of a proposal; see `laws.judge`."""
+    """The type of a proposal; see `laws.judge`. paced: by what the target keeps."""
 
     law: Law = "point"
     chain: bool = True
     pruned: bool = False
     deferred: bool = False
+    paced: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,10 +154,12 @@ def _free(draft: Draft) -> Guesses:
     if draft.source not in SOURCES:
         raise ForetellError(f"there is no source {draft.source!r}; there are {', '.join(SOURCES)}")
     for field in fields(draft):
-        if field.name not in ("name", "source", "width") and getattr(draft, field.name) != field.default:
+        if field.name not in ("name", "source", "width", "paced") and getattr(draft, field.name) != field.default:
             raise ForetellError(
                 f"{field.name} is for draft(model, ...): {draft.source} guesses without a model and without chance"
             )
+    if draft.paced and draft.source not in PACED_SOURCES:
+        raise ForetellError(f"guesses of {draft.source} are never wrong, so there is nothing to pace: leave out paced")
     return Guesses(chain=draft.source not in BRANCHING_SOURCES)
 
 
@@ -166,8 +170,9 @@ def _modelled(draft: Draft) -> Guesses:
         raise ForetellError(f"there is no law {draft.law!r}; there are {', '.join(LAWS)}")
     if draft.inner and draft.inner not in FREE_SOURCES:
         raise ForetellError(f"inner is {draft.inner!r}; it must be one of {', '.join(FREE_SOURCES)}")
-    selective = draft.stop > 0 or (draft.siblings > 0 and draft.doubt > 0)
-    return Guesses(draft.law, draft.siblings == 0, pruned=draft.law != "point" and selective)
+    if draft.paced and draft.siblings:
+        raise ForetellError("no chain with siblings is paced: leave out siblings, or paced")
+    return Guesses(draft.law, draft.siblings == 0, paced=draft.paced)
 
 
 def _merged(parts: list[Guesses]) -> Guesses:
@@ -181,6 +186,8 @@ def _deferred(guesses: Guesses) -> Guesses:
         raise ForetellError(
             "its rule looks at q, so it needs a chain that a model drew: draft(model, ..., law=sampled)"
         )
+    if guesses.paced:
+        raise ForetellError("its guesses are paced by what the target keeps of them: leave out paced, or defer")
     return replace(guesses, deferred=True)
 
 

@@ -47,8 +47,10 @@ def judge(rule: str, law: Law, *, chain: bool, pruned: bool, deferred: bool = Fa
         rule: of the `accept`.
         law: how the guesses were drawn.
         chain: each guess follows the one before it.
-        pruned: how many drawn guesses there are, or which, depends on their q or on other sources' guesses. Only
-            comparing with the target's own choice is then sound.
+        pruned: drawn guesses were dropped or preferred for their q, or merged with others, so that they are no draws
+            from q any more. Only comparing with the target's own choice is then sound. It is no pruning to end a chain
+            behind a guess for its q, or to draw siblings where q is flat: whether there is a next draw depends on its
+            ancestors alone, and what was drawn stays.
         deferred: they come from `defer`.
     """
     if rule not in ACCEPT_RULES:
@@ -60,10 +62,7 @@ def judge(rule: str, law: Law, *, chain: bool, pruned: bool, deferred: bool = Fa
     if rule in _COMPARING:
         return "exact"
     if pruned:
-        return Refusal(
-            f"{rule} needs all guesses as they were drawn: stop, doubt and merge select among them; leave these out, "
-            "or use coupled"
-        )
+        return Refusal(f"{rule} needs all guesses as they were drawn, and merge selects among them: use coupled")
     if rule == "reject" and law == "point":
         return "distribution"
     if rule == "multi":

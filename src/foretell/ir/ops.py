@@ -20,6 +20,7 @@ Class = Literal["exact", "distribution", "lossy"]  # same tokens bit for bit; sa
 FREE_SOURCES: Final = ("lookup", "recycled", "copy", "grammar")  # guess without a model, and without chance
 BRANCHING_SOURCES: Final = ("recycled",)  # those of them whose guesses may have siblings
 SOURCES: Final = (*FREE_SOURCES, "model")
+PACED_SOURCES: Final = ("lookup", "recycled", "copy", "model")  # whose guesses may be wrong: what can be paced
 DEFER_RULES: Final = ("chow", "entropy")  # of `defer` and `route`
 ACCEPT_RULES: Final = ("greedy", "coupled", "reject", "block", "multi", "mix", "cascade", "keep")
 
@@ -34,6 +35,8 @@ class Draft:
     guesses beside one whose probability is below 1 - doubt. stop: the chain ends behind a guess whose probability is
     below this (0: never). prompt: how many of the prompt's last tokens it reads (0: all). vocabulary: size that its
     output matrix is cut to (0: whole). precision: format that its weights are lowered to ("" as they are).
+    Of all but grammar: paced: each round decides by measured costs and what it learned how many guesses pay; `width` is
+    the most.
     """
 
     name: str
@@ -48,6 +51,7 @@ class Draft:
     prompt: int = 0
     vocabulary: int = 0
     precision: str = ""
+    paced: bool = False
 
 
 @dataclass(frozen=True, slots=True)

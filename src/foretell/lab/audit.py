@@ -134,6 +134,8 @@ class Audit:
         max_tokens: of each answer.
         seed: of the first prompt's answers; the next prompt has the next seed.
         grammar: what answers are limited to, also those of the target alone.
+
+    `interrupted` says whether Ctrl-C ended a run before all answers were looked at.
     """
 
     def __init__(
@@ -146,9 +148,13 @@ class Audit:
         self._target = Reread(self._context, model.backend.piece_rows, self._vocabulary)
         self._rereads: dict[tuple[int, str], Reread] = {}  # of the draft model, by its form
         self._random = np.random.default_rng(seed)
+        self.interrupted = False
 
     def run(self, prompts: Sequence[Prompt], done: Callable[[], None] = lambda: None) -> list[Finding]:
-        """What was found out about each variant. `done` is told about every answer that was looked at."""
+        """What was found out about each variant, up to Ctrl-C if that comes before the end.
+
+        `done` is told about every answer that was looked at.
+        """
         alone: dict[tuple[float, int], tuple[int, ...]] = {}
         collected = [_Collected(each) for each in self._variants]
         try:
@@ -166,13 +172,14 @@ class Audit:
                     else:
                         self._collect(each, ids, seed)
                     done()
+        except KeyboardInterrupt:
+            self.interrupted = True
         finally:
             self._context.close()
             for reread in self._rereads.values():
                 reread.context.close()
         tests = sum(len(each.numbers) for each in collected)
-        seeds = self._seed, self._seed + len(prompts) - 1
-        return [each.finding(seeds, FALSE_ALARM / max(1, tests)) for each in collected]
+        return [each.finding(self._seed, FALSE_ALARM / max(1, tests)) for each in collected]
 
     def _answer(self, ids: Sequence[int], settings: Settings, *, ends: bool) -> tuple[int, ...]:
         """Tokens of an answer. Without `ends` there is no token that ends it, so their number is known before."""
@@ -185,7 +192,7 @@ class Audit:
             piece_rows=model.backend.piece_rows,
             seed=settings.choose_seed(),
         )
-        bound = model.bound(settings, sampling, model.width())
+        bound = model.bound(settings, sampling)
         result = Stream(request, self._context, model.backend.detokeniser(), bound).result
         if result.finish == "cancelled":
             raise KeyboardInterrupt
@@ -212,16 +219,21 @@ class Audit:
                 f"{self._max_tokens} more; choose a larger context or fewer tokens"
             )
         sampling = settings.sampling(seed)
-        each.answers += 1
-        each.tokens += len(tokens)
+        numbers: dict[str, list[float]] = {}
+        impossible = 0
         drafts = [one for one in each.variant.pipeline.statements if isinstance(one, Draft)]
         expected = {one.name: self._expected(one, ids, tokens, settings, seed) for one in drafts}
         for token, p in zip(tokens, self._target.along(ids, tokens, sampling), strict=True):
-            each.impossible += int(p[token] == 0)
-            each.note("p", transform(p, p, token, self._random.random()))
+            impossible += int(p[token] == 0)
+            numbers.setdefault("p", []).append(transform(p, p, token, self._random.random()))
             for name, places in expected.items():
-                order = surprise(p, next(places))
-                each.note(f"{name} / p", transform(p, order, token, self._random.random()))
+                number = transform(p, surprise(p, next(places)), token, self._random.random())
+                numbers.setdefault(f"{name} / p", []).append(number)
+        each.answers += 1
+        each.tokens += len(tokens)
+        each.impossible += impossible
+        for order, those in numbers.items():
+            each.numbers.setdefault(order, []).extend(those)
 
     def _expected(
         self, draft: Draft, ids: Sequence[int], tokens: Sequence[int], settings: Settings, seed: int
@@ -248,15 +260,12 @@ class _Collected:
         self.first: Difference | None = None
         self.numbers: dict[str, list[float]] = {}  # of each order
 
-    def note(self, order: str, number: float) -> None:
-        self.numbers.setdefault(order, []).append(number)
-
-    def finding(self, seeds: tuple[int, int], false_alarm: float) -> Finding:
+    def finding(self, seed: int, false_alarm: float) -> Finding:
         return Finding(
             self.variant,
             self.answers,
             self.tokens,
-            seeds,
+            (seed, seed + max(0, self.answers - 1)),
             self.mismatches,
             self.first,
             self.impossible,

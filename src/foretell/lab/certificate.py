@@ -12,17 +12,28 @@ from foretell.profile.machine import machine
 
 
 def certificate(
-    findings: Sequence[Finding], prompts: Sequence[Prompt], model: str, draft: str | None, max_tokens: int
+    findings: Sequence[Finding],
+    prompts: Sequence[Prompt],
+    models: tuple[str, str | None],
+    max_tokens: int,
+    *,
+    partial: bool,
 ) -> dict[str, Any]:
-    """Everything that was tested and found, as plain JSON values."""
+    """Everything that was tested and found, as plain JSON values.
+
+    models: target and draft. partial: the audit was stopped; `passed` then says that nothing was found so far, is None
+    for a variant of which no answer was looked at, and `prompts` are those that were begun.
+    """
+    begun = max((each.answers for each in findings), default=0)
     return {
         "passed": all(each.passed for each in findings),
+        "partial": partial,
         "foretell": __version__,
         "machine": machine(),
-        "model": model,
-        "draft": draft,
+        "model": models[0],
+        "draft": models[1],
         "max_tokens": max_tokens,
-        "prompts": [each.id for each in prompts],
+        "prompts": [each.id for each in prompts[:begun]],
         "false_alarm": FALSE_ALARM,
         "variants": [_variant(each) for each in findings],
     }
@@ -34,7 +45,7 @@ def _variant(finding: Finding) -> dict[str, Any]:
         "name": variant.label,
         "class": variant.kind,
         "temperature": variant.temperature,
-        "passed": finding.passed,
+        "passed": finding.passed if finding.answers else None,
         "pipeline": show(variant.pipeline),
         "means": variant.means,
         "answers": finding.answers,
@@ -49,6 +60,8 @@ def _variant(finding: Finding) -> dict[str, Any]:
 
 def verdict(finding: Finding) -> str:
     """What was found out about a variant, in a few words."""
+    if not finding.answers:
+        return "not looked at"
     if finding.variant.means == "tokens":
         return f"{finding.mismatches} answers differ" if finding.mismatches else "all the same"
     parts = [f"{finding.impossible} impossible tokens"] if finding.impossible else []

@@ -1,23 +1,22 @@
-"""A suite of prompts, run by several configurations, and their figures per class.
+"""A suite of prompts, run by several configurations.
 
 The configurations take turns prompt by prompt in shuffled order, so that a machine that slows down slows all of them.
-A rival is one more Configuration.
+A rival is one more Configuration. `foretell.lab.summary` makes figures of the runs.
 """
 
 import json
-import math
 import random
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 from foretell.api import Model
 from foretell.errors import ForetellError
 from foretell.runtime.events import Result
+from foretell.runtime.settings import Options
 
-REFERENCE = "plain"  # the configuration whose tokens are right
-OVERALL = "overall"
+Key = tuple[str, str, str, int]  # class and id of a prompt, configuration, repeat
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,32 +43,35 @@ class Configuration(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Ours:
-    """A loaded model, with or without speculation."""
+    """A loaded model, run as these options say."""
 
     name: str
     model: Model
-    speculation: bool
-    temperature: float = 0.0
-    seed: int = 0
+    options: Options
 
     def run(self, prompt: str, max_tokens: int) -> Result:
-        """Answer a prompt."""
-        return self.model.generate(
-            prompt,
-            max_tokens=max_tokens,
-            speculation=self.speculation,
-            temperature=self.temperature,
-            seed=self.seed,
-        )
+        """Answer a prompt; what was read for others, by a draft model too, does not serve it."""
+        if self.model.drafter is not None:
+            self.model.drafter.forget()
+        result = self.model.generate(prompt, **(self.options | Options(max_tokens=max_tokens)))
+        if result.finish == "cancelled":
+            raise KeyboardInterrupt
+        return result
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """What one configuration made of one prompt."""
+    """What one configuration made of one prompt. repeat: the how manieth time, from 0."""
 
     prompt: Prompt
     configuration: str
     result: Result
+    repeat: int = 0
+
+    @property
+    def key(self) -> Key:
+        """What tells it from other runs of a suite whose ids differ."""
+        return self.prompt.klass, self.prompt.id, self.configuration, self.repeat
 
 
 def read_suite(path: Path, classes: Sequence[str] = (), limit: int | None = None) -> list[Prompt]:
@@ -94,64 +96,19 @@ def run_suite(
     configurations: Sequence[Configuration],
     max_tokens: int,
     seed: int = 0,
-    done: Callable[[Run], None] = lambda _: None,
+    repeats: int = 1,
+    known: Container[Key] = (),
 ) -> Iterator[Run]:
-    """Every prompt with every configuration, in an order that the seed shuffles."""
-    order = random.Random(seed)  # noqa: S311 — nothing secret
-    for prompt in order.sample(prompts, len(prompts)):
-        for configuration in order.sample(configurations, len(configurations)):
-            run = Run(prompt, configuration.name, configuration.run(prompt.text, max_tokens))
-            done(run)
-            yield run
+    """Every prompt with every configuration, in an order that the seed shuffles, and all of that again per repeat.
 
-
-def summarise(runs: Iterable[Run]) -> dict[str, dict[str, dict[str, Any]]]:
-    """Configuration → class → figures; the class `overall` holds geometric means over the classes, and sums of counts.
-
-    tokens: sum. tokens_per_s: tokens after the first of all answers by their time. first_token_s, response_s: means.
-    tokens_per_round, acceptance: over all rounds and guesses. mismatches: answers with other tokens than `plain`.
+    known: keys of runs that are left out; the others keep their order.
     """
-    runs = list(runs)
-    right = {run.prompt: run.result.tokens for run in runs if run.configuration == REFERENCE}
-    table: dict[str, dict[str, dict[str, Any]]] = {}
-    for name in dict.fromkeys(run.configuration for run in runs):
-        mine = [run for run in runs if run.configuration == name]
-        classes = sorted({run.prompt.klass for run in mine})
-        figures = {klass: _figures([run for run in mine if run.prompt.klass == klass], right) for klass in classes}
-        table[name] = figures | {OVERALL: _overall(list(figures.values()))}
-    return dict(sorted(table.items(), key=lambda item: item[0] != REFERENCE))
-
-
-def _figures(runs: Sequence[Run], right: dict[Prompt, tuple[int, ...]]) -> dict[str, Any]:
-    results = [run.result for run in runs]
-    timed = [(r.tokens_per_s, r.response_s - (r.first_token_s or 0)) for r in results if r.tokens_per_s is not None]
-    started = [r.first_token_s for r in results if r.first_token_s is not None]
-    rounds = sum(r.rounds for r in results)
-    guessed = sum(r.guessed for r in results)
-    return {
-        "prompts": len(runs),
-        "tokens": sum(len(r.tokens) for r in results),
-        "tokens_per_s": sum(rate * s for rate, s in timed) / sum(s for _, s in timed) if timed else None,
-        "first_token_s": sum(started) / len(started) if started else None,
-        "response_s": sum(r.response_s for r in results) / len(results),
-        "tokens_per_round": sum((r.tokens_per_round or 0) * r.rounds for r in results) / rounds if rounds else None,
-        "acceptance": sum((r.acceptance or 0) * r.guessed for r in results) / guessed if guessed else None,
-        "mismatches": sum(run.result.tokens != right.get(run.prompt, run.result.tokens) for run in runs),
-    }
-
-
-def _overall(classes: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    counts = {name: sum(each[name] for each in classes) for name in ("prompts", "tokens", "mismatches")}
-    names = ("tokens_per_s", "first_token_s", "response_s", "tokens_per_round", "acceptance")
-    return counts | {name: _geometric_mean([each[name] for each in classes]) for name in names}
-
-
-def _geometric_mean(values: Sequence[float | None]) -> float | None:
-    """Of the values that there are; 0 if one of them is 0."""
-    known = [value for value in values if value is not None]
-    if not known:
-        return None
-    return 0.0 if min(known) <= 0 else math.exp(sum(map(math.log, known)) / len(known))
+    order = random.Random(seed)  # noqa: S311 — nothing secret
+    for repeat in range(repeats):
+        for prompt in order.sample(prompts, len(prompts)):
+            for configuration in order.sample(configurations, len(configurations)):
+                if (prompt.klass, prompt.id, configuration.name, repeat) not in known:
+                    yield Run(prompt, configuration.name, configuration.run(prompt.text, max_tokens), repeat)
 
 
 def _prompt(path: Path, number: int, line: str) -> Prompt:

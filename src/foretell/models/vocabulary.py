@@ -58,7 +58,7 @@ def read_vocabulary(gguf: GGUF, cache_dir: Path | None) -> Vocabulary:
     path: Path | None = None
     if cache_dir is not None:
         with suppress(OSError):  # the file was removed while it is open
-            path = cache_dir / f"vocabulary-{_identity(gguf.path)}.json"
+            path = _place(gguf.path, cache_dir)
     cached = None if path is None else _load(path)
     if cached is not None:
         return cached
@@ -67,6 +67,20 @@ def read_vocabulary(gguf: GGUF, cache_dir: Path | None) -> Vocabulary:
         with suppress(OSError):  # a cache that cannot be written costs time, not the answer
             _save(path, vocabulary)
     return vocabulary
+
+
+def digest(gguf: Path, cache_dir: Path) -> str | None:
+    """What the parsed vocabulary of a file is known by: equal ones have the same; None when it is not in the folder."""
+    try:
+        with _place(gguf, cache_dir).open("rb") as file:
+            head = file.readline(256).split()
+    except OSError:
+        return None
+    return head[-1].decode("ascii", "replace") if b" ".join(head[:-1]) == _LAYOUT else None
+
+
+def _place(gguf: Path, cache_dir: Path) -> Path:
+    return cache_dir / f"vocabulary-{_identity(gguf)}.json"
 
 
 def _parse(gguf: GGUF) -> Vocabulary:

@@ -13,6 +13,7 @@ from foretell.passes.canonicalise import Canonicalise
 from foretell.passes.drop_sources import DropSources
 from foretell.passes.manager import Pass, Trace, run
 from foretell.passes.order import Order
+from foretell.passes.pace import Pace
 from foretell.passes.prompt import Prompt
 from foretell.passes.rule import ChooseRule
 from foretell.passes.search import search, searched
@@ -21,15 +22,17 @@ from foretell.passes.stage import Stage
 from foretell.passes.widths import Widths
 
 LEVELS: Final = ("O0", "O1", "O2", "O3")
-FREE: Final[tuple[Pass, ...]] = (Canonicalise(), Share(), Widths(), Order(), DropSources(), Widths(), ChooseRule())
-DRAFT: Final[tuple[Pass, ...]] = (Stage(), Approximate(), Prompt(), Widths())
+FREE: Final[tuple[Pass, ...]] = (
+    Canonicalise(), Share(), Widths(), Order(), Pace(models=False), DropSources(), Widths(), ChooseRule()
+)  # fmt: skip
+DRAFT: Final[tuple[Pass, ...]] = (Stage(), Approximate(), Prompt(), Widths(), Pace())
 
 
 def level(name: str, *, draft: str | None, facts: Facts) -> Trace:
     """The pipeline of an optimisation level, and how it came about.
 
-    O0: the target alone. O1: free sources that pay. O2: also the draft model, staged and approximated. O3: whatever a
-    search finds to be best, trees included.
+    O0: the target alone. O1: free sources that can pay, paced. O2: also the draft model, staged, approximated and
+    paced. O3: whatever a search finds to be best, trees included.
 
     Args:
         name: one of LEVELS.

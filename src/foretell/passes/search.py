@@ -14,6 +14,7 @@ from foretell.ir.ops import Accept, Commit, Draft, Merge, Pipeline, Route, State
 from foretell.passes.approximate import Approximate
 from foretell.passes.manager import Candidate, Pass, Step, Trace, run
 from foretell.passes.order import Order
+from foretell.passes.pace import Pace
 from foretell.passes.prompt import Prompt
 from foretell.passes.rewrite import of_kind
 from foretell.passes.stage import Stage
@@ -26,25 +27,34 @@ SHAPES: Final[Mapping[str, Mapping[str, Any]]] = {  # what a draft model's guess
     "tree": {"siblings": 1, "doubt": 0.5},
     "bush": {"siblings": 2, "doubt": 0.3},
 }
+CHAIN: Final[Mapping[str, Mapping[str, Any]]] = {"chain": {}}
+NEAR: Final = 1.01  # prices that differ less do not justify a further source: of these pipelines the shortest is chosen
+MOST: Final = 2  # free sources in a pipeline
 TUNING: Final[tuple[Pass, ...]] = (Stage(), Approximate(), Prompt(), Widths(), Order(), Widths())
 
 
 def search(*, draft: str | None, facts: Facts, also: Sequence[Pipeline] = ()) -> tuple[Candidate, ...]:
     """Exact pipelines, the chosen one first, then the rejected ones: cheapest first, those without a price last.
 
+    Chosen is the cheapest, or a shorter one that costs hardly more.
+
     Args:
         draft: the draft model, or None when there is none.
         facts: what prices come from. Only sources that were measured are combined.
         also: further pipelines to consider.
     """
-    tuned = (run(each, TUNING, facts).pipeline for each in combined(draft, facts))
+    tuned = [run(each, TUNING, facts).pipeline for each in combined(draft, facts)]
+    steady = (each for each in tuned if not any(draft.stop or draft.siblings for draft in of_kind(each, Draft)))
+    paced = [Pace().run(each, facts)[0] for each in steady]
     shipped = (_of(presets.load(name), draft) for name in presets.names())
-    first = {each.statements: each for each in reversed([*shipped, *also, *tuned])}  # of equal ones, the preset's name
-    best, *others = sorted((_priced(each, draft, facts) for each in reversed(first.values())), key=_order)
-    if best.price is None:
-        raise ForetellError(f"no pipeline could be priced: {best.reason}")
-    least = best.price.response_ms
-    return (best, *(_rejected(each, least) for each in others))
+    known = [*shipped, *also, *tuned, *paced]
+    first = {each.statements: each for each in reversed(known)}  # of equal ones, the preset's name
+    ranked = sorted((_priced(each, draft, facts) for each in reversed(first.values())), key=_order)
+    if ranked[0].price is None:
+        raise ForetellError(f"no pipeline could be priced: {ranked[0].reason}")
+    least = ranked[0].price.response_ms
+    best = min((each for each in ranked if _near(each, least)), key=lambda each: len(each.pipeline.statements))
+    return (best, *(_rejected(each, least) for each in ranked if each is not best))
 
 
 def searched(trace: Trace, candidates: Sequence[Candidate], facts: Facts) -> Trace:
@@ -56,13 +66,16 @@ def searched(trace: Trace, candidates: Sequence[Candidate], facts: Facts) -> Tra
 
 
 def combined(draft: str | None, facts: Facts) -> Iterator[Pipeline]:
-    """The target with each set of free sources, without and with the draft model's guesses in each shape."""
+    """The target with each set of free sources, without and with the draft model's guesses in each shape.
+
+    Sets have up to MOST sources, which copy the same text; beside as many of them a draft model's guesses are a chain.
+    """
     free = [name for name in facts.sources if name != "grammar"]  # needs a grammar, which comes with the request
-    sets = chain.from_iterable(combinations(free, n) for n in range(len(free) + 1))
+    sets = chain.from_iterable(combinations(free, n) for n in range(min(MOST, len(free)) + 1))
     for names in sets:
         drafts = [Draft(name, name) for name in names]
         yield _pipeline(drafts)
-        for shape, settings in SHAPES.items() if draft else ():
+        for shape, settings in (SHAPES if len(names) < MOST else CHAIN).items() if draft else ():
             yield _pipeline([*drafts, Draft(shape, "model", law="coupled", of=draft or "", **settings)])
 
 
@@ -113,6 +126,11 @@ def _priced(pipeline: Pipeline, draft: str | None, facts: Facts) -> Candidate:
 def _order(candidate: Candidate) -> tuple[bool, bool, float]:
     cost = candidate.price
     return cost is None, bool(candidate.reason), cost.response_ms if cost else 0.0
+
+
+def _near(candidate: Candidate, least: float) -> bool:
+    """Whether it can be chosen for being simpler than the cheapest one."""
+    return not candidate.reason and candidate.price is not None and candidate.price.response_ms <= NEAR * least
 
 
 def _rejected(candidate: Candidate, least: float) -> Candidate:

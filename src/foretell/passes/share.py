@@ -5,11 +5,14 @@ from dataclasses import dataclass, replace
 from typing import ClassVar, Final
 
 from foretell.cost.facts import Facts
+from foretell.cost.price import price
 from foretell.ir.check import check
-from foretell.ir.ops import Commit, Draft, Merge, Pipeline, Route, Verify
+from foretell.ir.ops import PACED_SOURCES, Commit, Draft, Merge, Pipeline, Route, Verify
+from foretell.passes.pace import most, roomy
 from foretell.passes.rewrite import Rewritten, changed, cheapest, drafts_count, gain, of_kind, sound
 
 WIDTHS: Final = (1, 2, 4, 8)  # to see whether a source pays at all; the pass `widths` looks closer
+WORTH: Final = 0.99  # a further source asks and is asked in every round: it must save this much of an answer's time
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +20,7 @@ class Share:
     """Fill rows that the target's pass has to spare with a free source's guesses, as long as that pays.
 
     g = draft(model, of=draft)            g = draft(model, of=draft)
-    v = verify(g)                 ->      lookup = draft(lookup)
+    v = verify(g)                 ->      lookup = draft(lookup, width=15, paced=true)
                                           m = merge(g, lookup)
                                           v = verify(m)
     """
@@ -33,7 +36,7 @@ class Share:
         while True:
             options = [each for each in _options(pipeline, facts) if sound(each, lowest)]
             best = cheapest(pipeline, options, facts)
-            if best is pipeline:
+            if price(best, facts).response_ms > WORTH * price(pipeline, facts).response_ms:
                 return pipeline, tuple(remarks)
             known = {each.name for each in of_kind(pipeline, Draft)}
             new = next(each for each in of_kind(best, Draft) if each.name not in known)
@@ -48,7 +51,15 @@ def _options(pipeline: Pipeline, facts: Facts) -> Iterator[Pipeline]:
         for source in facts.sources:
             if source not in used:
                 name = _new_name(pipeline, source)
-                yield from (_sharing(pipeline, verify, Draft(name, source, width)) for width in WIDTHS)
+                yield from (_sharing(pipeline, verify, each) for each in _drafts(name, source, facts))
+
+
+def _drafts(name: str, source: str, facts: Facts) -> Iterator[Draft]:
+    """A source, paced or at several widths."""
+    if source in PACED_SOURCES:
+        yield Draft(name, source, most(source, facts), paced=True)
+    else:
+        yield from (Draft(name, source, width) for width in WIDTHS)
 
 
 def _sharing(pipeline: Pipeline, verify: Verify, draft: Draft) -> Pipeline:
@@ -57,9 +68,10 @@ def _sharing(pipeline: Pipeline, verify: Verify, draft: Draft) -> Pipeline:
         return changed(pipeline, verify, draft, replace(verify, proposal=draft.name))
     for merge in of_kind(pipeline, Merge):
         if merge.name == verify.proposal:
-            return changed(pipeline, merge, draft, replace(merge, proposals=(*merge.proposals, draft.name)))
+            joined = replace(merge, proposals=(*merge.proposals, draft.name))
+            return roomy(changed(pipeline, merge, draft, joined))
     merge = Merge(_new_name(pipeline, "m"), (verify.proposal, draft.name))
-    return changed(pipeline, verify, draft, merge, replace(verify, proposal=merge.name))
+    return roomy(changed(pipeline, verify, draft, merge, replace(verify, proposal=merge.name)))
 
 
 def _new_name(pipeline: Pipeline, wish: str) -> str:

@@ -39,4 +39,11 @@ def _widths(pipeline: Pipeline, statement: Draft | Merge) -> Iterator[Pipeline]:
 
 
 def _sized(pipeline: Pipeline) -> list[Draft | Merge]:
-    return [*of_kind(pipeline, Draft), *of_kind(pipeline, Merge)]
+    """What has a width to choose: neither what is paced, nor a merge of it, which must have room for all."""
+    drafts, merges = of_kind(pipeline, Draft), of_kind(pipeline, Merge)
+    paced = {each.name for each in drafts if each.paced}
+    for merge in merges:
+        if paced & set(merge.proposals):
+            paced.add(merge.name)
+    sized: list[Draft | Merge] = [*drafts, *merges]
+    return [each for each in sized if each.name not in paced]

@@ -1,37 +1,19 @@
-"""What a pass over n rows costs on this machine: measured once per model, then remembered.
+"""What passes over n rows cost on this machine.
 
-Other programs disturb measurements, so one that was not quiet is repeated on the next load, and the best counts.
-
-The free rows are the largest n with T(n) <= 1.1 T(1) (DESIGN.md, section 3).
+Sizes take turns, so that a machine that slows down slows all of them. The free rows are the largest n with
+T(n) <= 1.1 T(1) (DESIGN.md, section 3).
 """
 
-import contextlib
-import hashlib
-import json
-import os
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from pathlib import Path
-from statistics import median
+from collections.abc import Callable, Mapping, Sequence
 from time import perf_counter
 from typing import Final
 
 from foretell.backend.protocol import Rows, Session, Want
+from foretell.profile.spread import Spread
 
 ROWS: Final = (1, 2, 3, 4, 6, 8, 12, 16)
-REPEATS: Final = 6  # interleaved; the best of them counts, because other programs only ever add time
-CONTEXT_TOKENS: Final = 64
+CONTEXT_TOKENS: Final = 64  # before the passes, unless said otherwise
 FREE: Final = 1.1
-QUIET: Final = 1.1  # a look is quiet when the median of each size is at most this times its best
-MOST_LOOKS: Final = 5  # a machine that is never quiet is measured on as many loads
-
-
-@dataclass(frozen=True, slots=True)
-class Look:
-    """One measurement: best milliseconds of a pass by row count, and whether nothing disturbed it."""
-
-    pass_ms: dict[int, float]
-    quiet: bool
 
 
 def free_rows(costs: Mapping[int, float]) -> int:
@@ -43,46 +25,66 @@ def free_rows(costs: Mapping[int, float]) -> int:
     return max(n for n, ms in costs.items() if ms <= FREE * costs[1])
 
 
-def measure(session: Session) -> Look:
-    """Times of passes by row count, all rows scored, after CONTEXT_TOKENS tokens."""
-    sequence = session.open()
-    try:
-        before = min(CONTEXT_TOKENS, session.context - 1)
-        session.step(Rows.chain([0] * before, sequence, ()), Want())
-        session.commit(sequence, range(before))
-        sizes = [n for n in ROWS if before + n <= session.context]
-        times: dict[int, list[float]] = {n: [] for n in sizes}
-        for repeat in range(REPEATS + 1):
-            for n in sizes:
-                started = perf_counter()
-                session.step(Rows.chain([0] * n, sequence), Want())
-                if repeat:  # the first round warms up
-                    times[n].append(1000 * (perf_counter() - started))
-    finally:
-        session.close(sequence)
-    best = {n: round(min(values), 4) for n, values in times.items()}
-    return Look(best, all(median(values) <= QUIET * best[n] for n, values in times.items()))
+def measure(
+    session: Session,
+    *,
+    repeats: int,
+    rows: Sequence[int] = ROWS,
+    context_tokens: int = CONTEXT_TOKENS,
+    piece_rows: int = 128,
+    tick: Callable[[], bool] = lambda: False,
+) -> dict[int, Spread]:
+    """Times of passes by row count, all rows scored, behind so many tokens (or what the context has room for).
 
-
-def remembered(folder: Path, key: str, measured: Callable[[], Look]) -> dict[int, float]:
-    """The costs under this key, measured now if the folder has none or only disturbed ones.
-
-    Each further look can only lower them. A folder that cannot be written to is no error.
+    Args:
+        session: of a loaded model; its other sequences are left alone.
+        repeats: measurements of each size, behind one that warms up.
+        rows: sizes; those that the context has no room for are left out.
+        context_tokens: see there.
+        piece_rows: most rows of a pass that reads them.
+        tick: called after each round through the sizes, that to warm up included; True: that is enough, if there is a
+            measurement.
     """
-    path = folder / f"passes-{hashlib.sha256(key.encode()).hexdigest()[:32]}.json"
-    costs: dict[int, float] = {}
-    looks = 0
-    with contextlib.suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
-        noted = json.loads(path.read_text())
-        costs = {int(n): float(ms) for n, ms in noted["pass_ms"].items() if float(ms) > 0}
-        looks = int(noted["looks"])
-        if 1 in costs and (noted["quiet"] or looks >= MOST_LOOKS):
-            return costs
-    look = measured()
-    costs = {n: min(ms, costs.get(n, ms)) for n, ms in look.pass_ms.items()}
-    with contextlib.suppress(OSError):
-        folder.mkdir(parents=True, exist_ok=True)
-        new = path.with_suffix(f".{os.getpid()}")
-        new.write_text(json.dumps({"key": key, "pass_ms": costs, "quiet": look.quiet, "looks": looks + 1}))
-        new.replace(path)
-    return costs
+    (found,) = in_turns(
+        [(session, rows)], repeats=repeats, context_tokens=context_tokens, piece_rows=piece_rows, tick=tick
+    )
+    return found
+
+
+def in_turns(
+    timed: Sequence[tuple[Session, Sequence[int]]],
+    *,
+    repeats: int,
+    context_tokens: int = CONTEXT_TOKENS,
+    piece_rows: int = 128,
+    tick: Callable[[], bool] = lambda: False,
+) -> list[dict[int, Spread]]:
+    """The same of several models, each with its sizes, in the same moments."""
+    sequences: list[int] = []
+    times: list[dict[int, list[float]]] = []
+    try:
+        for session, rows in timed:
+            sequences.append(session.open())
+            before = min(context_tokens, session.context - 1)
+            _read(session, sequences[-1], before, piece_rows)
+            times.append({n: [] for n in rows if before + n <= session.context})
+        for repeat in range(repeats + 1):
+            for (session, _), sequence, taken in zip(timed, sequences, times, strict=True):
+                for n, values in taken.items():
+                    started = perf_counter()
+                    session.step(Rows.chain([0] * n, sequence), Want())
+                    if repeat:
+                        values.append(1000 * (perf_counter() - started))
+            if tick() and repeat:
+                break
+    finally:
+        for (session, _), sequence in zip(timed, sequences, strict=False):
+            session.close(sequence)
+    return [{n: Spread.of(values) for n, values in taken.items()} for taken in times]
+
+
+def _read(session: Session, sequence: int, tokens: int, piece_rows: int) -> None:
+    for start in range(0, tokens, piece_rows):
+        count = min(piece_rows, tokens - start)
+        session.step(Rows.chain([0] * count, sequence, ()), Want())
+        session.commit(sequence, range(count))

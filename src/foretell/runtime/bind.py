@@ -10,9 +10,9 @@ from foretell.accept.sampling import Sampling
 from foretell.codegen.build import build
 from foretell.codegen.round import Defers, Round
 from foretell.draft.source import Source
-from foretell.errors import UsageError
 from foretell.ir.ops import Accept, Defer, Draft, Pipeline
 from foretell.passes.rewrite import of_kind
+from foretell.runtime.settings import check_temperature
 
 DISTRIBUTIONS = {"reject", "block", "multi", "mix", "cascade"}  # rules that look at p, not only at the target's choice
 
@@ -41,13 +41,8 @@ class Bound:
 
 def bind(pipeline: Pipeline, make: Callable[[Draft], Source], sampling: Sampling, walk: Walk | None = None) -> Bound:
     """Bind a checked pipeline; `make` gives the source of a statement. UsageError for a rule that cannot run so."""
+    check_temperature(pipeline, sampling.temperature)
     accepts = of_kind(pipeline, Accept)
-    for each in accepts:
-        if each.rule == "greedy" and sampling.temperature > 0:
-            raise UsageError(
-                f"pipeline {pipeline.name} accepts by rule greedy, but the temperature is {sampling.temperature}: "
-                "use rule coupled, or temperature 0"
-            )
     return Bound(
         pipeline,
         build(pipeline),

@@ -7,7 +7,6 @@ from typing import Final
 from foretell.cost.assumed import assumed
 from foretell.cost.curve import Curve
 from foretell.cost.facts import Facts
-from foretell.ir import presets
 from foretell.ir.ops import Draft, Merge, Pipeline, Verify
 from foretell.passes.levels import level
 from foretell.passes.rewrite import changed, of_kind
@@ -40,23 +39,8 @@ def facts(target: Mapping[int, float], drafts: Mapping[str, Mapping[int, float]]
 
 
 def choose(level_name: str, known: Facts) -> Pipeline:
-    """The pipeline of a level."""
-    draft = next(iter(known.models), None)
-    if level_name == "O0":
-        return presets.load("plain")
-    if draft is None or level_name == "O1":
-        return presets.load("lookup")
-    return level(level_name, draft=draft, facts=known).pipeline
-
-
-def widened(pipeline: Pipeline, width: int) -> Pipeline:
-    """Lookups may guess up to `width` tokens: for a source that paces itself."""
-
-    def wide(statement: Draft) -> Draft:
-        return replace(statement, width=width) if statement.source == "lookup" else statement
-
-    statements = tuple(wide(each) if isinstance(each, Draft) else each for each in pipeline.statements)
-    return replace(pipeline, statements=statements)
+    """The pipeline of a level: what `compile` shows."""
+    return level(level_name, draft=next(iter(known.models), None), facts=known).pipeline
 
 
 def constrained(pipeline: Pipeline) -> Pipeline:

@@ -1,12 +1,12 @@
 """A loaded draft model, in the forms that pipelines ask for, and what each has read."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 
 from foretell.backend.model import Backend
 from foretell.draft.reader import Reader
 from foretell.ir.ops import Draft
-
-Form = tuple[int, str]  # size that its vocabulary is cut to, 0 for the whole; format of its weights, "" as they are
+from foretell.profile.counts import Form
 
 
 class Drafter:
@@ -14,13 +14,14 @@ class Drafter:
 
     Args:
         open_form: loads the model in a form.
-        costs: milliseconds of a pass by row count of a loaded form.
+        costs: milliseconds of a pass by row count of the loaded model.
     """
 
     def __init__(self, open_form: Callable[[Form], Backend], costs: Callable[[Backend], Mapping[int, float]]) -> None:
         self._open, self._costs = open_form, costs
         self._forms: dict[Form, Backend] = {}
         self._readers: dict[tuple[str, Form], Reader] = {}
+        self._pass_costs: Mapping[int, float] | None = None
 
     def backend(self, form: Form = (0, "")) -> Backend:
         """The model in a form, loaded when it is first asked for."""
@@ -28,9 +29,27 @@ class Drafter:
             self._forms[form] = self._open(form)
         return self._forms[form]
 
-    def pass_costs(self, form: Form = (0, "")) -> Mapping[int, float]:
-        """Milliseconds of a pass by row count."""
-        return self._costs(self.backend(form))
+    @contextmanager
+    def borrowed(self, form: Form) -> Iterator[Backend]:
+        """The model in a form, closed afterwards unless it was loaded already."""
+        if form in self._forms or form == (0, ""):
+            yield self.backend(form)
+            return
+        backend = self._open(form)
+        try:
+            yield backend
+        finally:
+            backend.close()
+
+    def pass_costs(self) -> Mapping[int, float]:
+        """Milliseconds of a pass by row count, of the model as it is."""
+        if self._pass_costs is None:
+            self._pass_costs = self._costs(self.backend())
+        return self._pass_costs
+
+    def know(self, pass_costs: Mapping[int, float]) -> None:
+        """These were measured; `costs` need not be asked."""
+        self._pass_costs = pass_costs
 
     def reader(self, statement: Draft) -> Reader:
         """The sequence of a statement."""
@@ -40,6 +59,12 @@ class Drafter:
             backend = self.backend(form)
             self._readers[key] = Reader(backend.session(), backend.piece_rows)
         return self._readers[key]
+
+    def forget(self) -> None:
+        """The next text is read from its beginning, as by a model just loaded. Not while a generation runs."""
+        for reader in self._readers.values():
+            reader.close()
+        self._readers.clear()
 
     def close(self) -> None:
         """Give back memory."""

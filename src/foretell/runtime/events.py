@@ -42,6 +42,7 @@ class Result:
     guessed: how many these were.
     finish: "stop" (end token or stop string), "length" (limit or full context), "cancelled".
     seed: what to give to get the same text again.
+    draft_passes: passes of draft models whose scores were wanted.
 
     Generated tokens, for the two rates, are those that the model chose: an end token and the tokens of a stop string
         count.
@@ -60,6 +61,7 @@ class Result:
     guessed: int
     finish: Finish
     seed: int
+    draft_passes: int = 0
 
     def to_json(self) -> dict[str, Any]:
         """The fields by name, as plain JSON values."""

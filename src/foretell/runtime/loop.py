@@ -7,6 +7,7 @@ So the text depends on the target, the prompt and the seed alone; guesses change
 
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
+from math import isinf
 from threading import Event as Flag
 from time import perf_counter
 
@@ -17,7 +18,7 @@ from foretell.accept.sampling import GREEDY, Sampling
 from foretell.backend.model import Detokeniser
 from foretell.backend.protocol import Rows, Scores
 from foretell.codegen.round import Parts
-from foretell.errors import ForetellError
+from foretell.errors import ForetellError, UsageError
 from foretell.runtime.bind import Bound
 from foretell.runtime.context import Context
 from foretell.runtime.events import Event, Finish, Result
@@ -71,6 +72,7 @@ class Stream(Iterator[Event]):
                 f"the prompt has {len(request.prompt)} tokens and the context holds {context.session.context}: "
                 "shorten the prompt or choose a larger context"
             )
+        _check_bias(request.sampling, context.session.vocabulary)
         self.bound = bound
         self._request, self._context, self._detokeniser = request, context, detokeniser
         self._verifier = Verifier(
@@ -91,6 +93,7 @@ class Stream(Iterator[Event]):
         self._texts: list[str] = []
         self._chosen = 0  # tokens that the model chose, an end token included
         self._rounds = self._guessed = self._kept = 0
+        self._passes_before = self._draft_passes()
         self._finish: Finish | None = None
         self._first_s: float | None = None
         self._last_s = 0.0
@@ -243,4 +246,18 @@ class Stream(Iterator[Event]):
             guessed=self._guessed,
             finish=self._finish or "cancelled",
             seed=self._request.seed,
+            draft_passes=self._draft_passes() - self._passes_before,
         )
+
+    def _draft_passes(self) -> int:
+        """So far, by sequences that may be older than this generation."""
+        return sum(getattr(source, "passes", 0) for source in self.bound.sources.values())
+
+
+def _check_bias(sampling: Sampling, vocabulary: int) -> None:
+    """Raise UsageError when a bias is for a token that the model does not have, or bans all that it has."""
+    bias = sampling.logit_bias
+    if bias and bias[-1][0] >= vocabulary:
+        raise UsageError(f"logit-bias is for token {bias[-1][0]}: the model has tokens 0 to {vocabulary - 1}")
+    if sum(isinf(each) for _, each in bias) == vocabulary:
+        raise UsageError(f"logit-bias bans all {vocabulary} tokens: leave one")

@@ -1,19 +1,31 @@
 """From a name to a loaded model with measured costs."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from foretell.backend.model import Backend
+from foretell.cost import known
+from foretell.cost.facts import Facts
 from foretell.errors import ForetellError
+from foretell.profile.counts import Form, form_of
+from foretell.profile.file import WHOLE, Keys, Profile, Times
 from foretell.profile.machine import machine
-from foretell.profile.passes import measure, remembered
-from foretell.runtime.drafter import Drafter, Form
+from foretell.profile.passes import CONTEXT_TOKENS
+from foretell.profile.prompts import Prompt
+from foretell.profile.record import added
+from foretell.profile.spread import Spread
+from foretell.profile.store import Profiles
+from foretell.runtime.drafter import Drafter
+from foretell.runtime.measure import measure
+from foretell.runtime.measure_plan import HURRIED, PASSES, QUICK, Plan
 
 if TYPE_CHECKING:
     from foretell.models.sources import Progress
 
+MOST_LOOKS: Final = 5  # a machine that is never quiet is measured on as many loads
+ROOMY: Final = 512  # tokens of context in which most of the built-in prompts fit
 _PROBED: Final = 37  # every so many tokens are compared
 
 
@@ -52,6 +64,18 @@ class Opening:
             form=form,
         )
 
+    def check_pair(self, target: str | Path | None, draft: str | Path) -> None:
+        """Raise ForetellError when a draft's tokens are not the target's, before any weight is read. Fetches both."""
+        if "toy" in (target, draft):
+            return  # `drafter` compares these
+        from foretell.models import pairing  # noqa: PLC0415 — see `open`
+        from foretell.models.store import Store  # noqa: PLC0415
+
+        store = Store(self.cache_dir)
+        names = [store.catalogue.default if each is None else str(each) for each in (target, draft)]
+        ours, theirs = (store.resolve(each, self.progress, self.pull) for each in names)
+        pairing.check_pair(ours, theirs, store.cache.root / "tokenizers")
+
     def drafter(self, name_or_path: str | Path, target: Backend) -> Drafter:
         """A draft model for a target; raises ForetellError when their tokens differ."""
         drafter = Drafter(lambda form: self.open(name_or_path, target, form), self.costs)
@@ -64,12 +88,75 @@ class Opening:
 
     def costs(self, backend: Backend) -> Mapping[int, float]:
         """Milliseconds of a pass by row count, measured once for model, machine and engine."""
-        if backend.pass_costs is not None:
-            return backend.pass_costs
+        return self.profile(backend).target.costs
+
+    def facts(self, target: Backend, drafter: Drafter | None = None) -> Facts:
+        """What passes decide by, with a profile made at first use; `drafter` then knows its costs too."""
+        return known.facts(self.profile(target, drafter))
+
+    def profile(self, target: Backend, drafter: Drafter | None = None) -> Profile:
+        """What was measured of these models here; measured now when nothing was, or when something disturbed it.
+
+        With a draft model that takes about ten seconds, once. Without, passes alone are timed: lookup learns its
+        chances as it runs.
+        """
+        keys = Keys(machine(), target.key, "" if drafter is None else drafter.backend().key)
+        profile = self._given(target, drafter, keys) or self._kept(target, drafter, keys)
+        if drafter is not None:
+            drafter.know(profile.drafts[WHOLE].costs)
+        return profile
+
+    @property
+    def profiles(self) -> Profiles:
+        """Where profiles are kept."""
         from foretell.models.cache import Cache  # noqa: PLC0415 — see `open`
 
-        key = f"{backend.key}, {machine()}"
-        return remembered(Cache(self.cache_dir).folder("profiles"), key, lambda: measure(backend.session()))
+        return Profiles(Cache(self.cache_dir).folder("profiles"))
+
+    def measure(
+        self,
+        target: Backend,
+        drafter: Drafter | None,
+        plan: Plan,
+        prompts: Sequence[Prompt] | None = None,
+        why: str = "",
+    ) -> Profile:
+        """A new profile, not yet kept."""
+        pair = target.name if drafter is None else f"{target.name} with {drafter.backend().name}"
+        what = f"measuring {pair}{f' ({why})' if why else ''}"
+        return measure(target, drafter, plan, prompts, what=what, progress=self.progress)
+
+    def _given(self, target: Backend, drafter: Drafter | None, keys: Keys) -> Profile | None:
+        """A backend may say what its passes cost: then there is nothing to measure."""
+        backends = [target] if drafter is None else [target, drafter.backend()]
+        costs = [each.pass_costs for each in backends if each.pass_costs is not None]
+        times = [Times({CONTEXT_TOKENS: Spread.given(each)}) for each in costs]
+        if len(times) < len(backends):
+            return None
+        return Profile(keys, PASSES.how, times[0], {} if drafter is None else {WHOLE: times[1]})
+
+    def _kept(self, target: Backend, drafter: Drafter | None, keys: Keys) -> Profile:
+        found = self.profiles.find(keys)
+        profile, why = found.profile, found.why
+        if profile is not None and drafter is not None and self._lacks(profile, target):
+            profile, why = None, "the profile there has no chances"
+        if profile is None:
+            profile = self.measure(target, drafter, PASSES if drafter is None else QUICK, why=why)
+        elif profile.how == HURRIED and profile.target.looks < MOST_LOOKS:
+            look = self.measure(target, drafter, QUICK, why="the machine was too busy before")
+            profile = look if look.how != HURRIED else added(profile, look)
+        elif not profile.target.quiet and profile.target.looks < MOST_LOOKS:
+            forms = tuple(form_of(name) for name in profile.drafts if name != WHOLE)
+            look = self.measure(target, drafter, replace(PASSES, forms=forms), why="something disturbed it before")
+            profile = added(profile, replace(look, how=profile.how))
+        else:
+            return profile
+        self.profiles.keep(profile)
+        return profile
+
+    def _lacks(self, profile: Profile, target: Backend) -> bool:
+        """Whether a profile without chances, perhaps of a small context, could have some now."""
+        return WHOLE not in profile.counts.forms and target.session().context >= ROOMY
 
 
 def check_same_tokens(target: Backend, draft: Backend) -> None:

@@ -6,7 +6,7 @@ from foretell.accept import defers
 from foretell.accept.distribution import distribution
 from foretell.accept.sampling import Sampling
 from foretell.backend.protocol import Rows, Want
-from foretell.errors import ForetellError
+from foretell.errors import ForetellError, UsageError
 from foretell.ir.ops import Pipeline, Route
 from foretell.runtime.context import Context
 from foretell.runtime.loop import Request
@@ -16,6 +16,12 @@ def route_of(pipeline: Pipeline | None) -> Route | None:
     """The pipeline's routing statement, if it has one."""
     statements = () if pipeline is None else pipeline.statements
     return next((each for each in statements if isinstance(each, Route)), None)
+
+
+def check_unrouted(pipeline: Pipeline | None) -> None:
+    """Raise UsageError for a pipeline that no conversation can run: both models would have to read every turn."""
+    if route_of(pipeline) is not None:
+        raise UsageError("a conversation cannot be routed: use a pipeline without route()")
 
 
 def unrouted(pipeline: Pipeline) -> Pipeline:

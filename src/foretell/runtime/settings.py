@@ -1,7 +1,7 @@
 """The settings of a generation that a person gives by name, checked in one place."""
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypedDict
 
@@ -9,7 +9,7 @@ from foretell.accept.grammar import Grammar
 from foretell.accept.sampling import GREEDY, Sampling
 from foretell.errors import UsageError
 from foretell.ir.check import check
-from foretell.ir.ops import Pipeline, Verify
+from foretell.ir.ops import Accept, Pipeline, Verify
 from foretell.passes.levels import check_level
 
 MOST_LOGPROBS = 100
@@ -31,6 +31,7 @@ class Options(TypedDict, total=False):
     level: str
     pipeline: Pipeline | None
     grammar: Grammar | None
+    logit_bias: Mapping[int, float] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +47,8 @@ class Settings:
     level: O0 to O3, how much is done for speed; see `foretell.passes.levels`.
     pipeline: what to run instead of what the level says.
     grammar: what the text has to be; it may be cut off by max_tokens, the context or a stop string.
+    logit_bias: what is added to the logits of these tokens, from -100 to 100, or minus infinity to ban one. Of at most
+        1024 tokens. A grammar goes before: where it leaves banned tokens only, one of them comes.
     """
 
     max_tokens: int | None = 512
@@ -61,6 +64,7 @@ class Settings:
     level: str = "O2"
     pipeline: Pipeline | None = None
     grammar: Grammar | None = None
+    logit_bias: Mapping[int, float] | None = None
 
     def __post_init__(self) -> None:
         if self.max_tokens is not None and self.max_tokens < 1:
@@ -70,6 +74,7 @@ class Settings:
         check_level(self.level)
         if self.pipeline is not None:
             check(self.pipeline)
+            check_temperature(self.pipeline, self.temperature)
             self._check_constrained(self.pipeline)
         if "" in self.stops:
             raise UsageError("a stop string is empty, must have at least one character")
@@ -97,5 +102,15 @@ class Settings:
 
     def sampling(self, seed: int) -> Sampling:
         """As the engine wants it; checks the ranges. Plain argmax is GREEDY, whatever else is set."""
-        sampling = Sampling(self.temperature, self.top_k, self.top_p, self.min_p, self.repeat_penalty, seed)
-        return GREEDY if self.temperature == 0 and self.repeat_penalty == 1 else sampling
+        bias = tuple(sorted((token, float(value)) for token, value in (self.logit_bias or {}).items() if value != 0))
+        sampling = Sampling(self.temperature, self.top_k, self.top_p, self.min_p, self.repeat_penalty, seed, bias)
+        return GREEDY if self.temperature == 0 and self.repeat_penalty == 1 and not bias else sampling
+
+
+def check_temperature(pipeline: Pipeline, temperature: float) -> None:
+    """Raise UsageError for a pipeline that is for temperature 0 alone, at another one."""
+    if temperature > 0 and any(isinstance(each, Accept) and each.rule == "greedy" for each in pipeline.statements):
+        raise UsageError(
+            f"pipeline {pipeline.name} accepts by rule greedy, but the temperature is {temperature}: use rule coupled, "
+            "or temperature 0"
+        )

@@ -32,7 +32,7 @@ class Checked:
 
     def choice(self, node: int) -> int:
         """The target's own token behind a node."""
-        return int(self.scores.tokens[node + 1])
+        return self.scores.chosen[node + 1]
 
     def p(self, node: int) -> Weights:
         """Its distribution behind a node, after warpers."""

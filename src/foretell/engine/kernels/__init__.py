@@ -9,7 +9,7 @@ from pathlib import Path
 
 from foretell.engine.isa import ISA
 from foretell.engine.jit import Build, Library
-from foretell.engine.kernels import attention, driver, product, rowwise, scores
+from foretell.engine.kernels import attention, driver, embedding, frame, product, rowwise, scores
 from foretell.engine.layout import LAYOUTS
 
 
@@ -23,8 +23,15 @@ class Module:
 
 def modules(formats: Iterable[str]) -> dict[str, Module]:
     """By name, all that models need whose matrices have these formats."""
-    fixed = (("driver", driver), ("rowwise", rowwise), ("attention", attention), ("scores", scores))
-    out = {name: Module(each.EXPORTS, each.build) for name, each in fixed}
+    fixed = {
+        "driver": driver,
+        "frame": frame,
+        "embedding": embedding,
+        "rowwise": rowwise,
+        "attention": attention,
+        "scores": scores,
+    }
+    out = {name: Module(each.EXPORTS, each.build) for name, each in fixed.items()}
     for name in sorted(set(formats)):
         layout = LAYOUTS[name]
         out[f"product_{name}"] = Module(product.exports(layout), partial(product.build, layout=layout))

@@ -9,9 +9,8 @@ Sums run over spans of PAGE logical positions and the spans are merged in order 
 pass. Lanes hold 16 positions for scores and 16 dimensions for values; every lane adds in the order of positions, so
 it does not matter whether a key came from a page or from the side.
 
-Work items (records of 8-byte fields) are made per pass: a tile of rows of one sequence, a key-value head, a range of
-spans. With few rows each span is an item of its own and leaves a partial result for `merge`; with many, an item goes
-over all its spans.
+A work item is a tile of rows of one sequence and a key-value head. With few tiles each span is an item of its own and
+leaves a partial result for `merge`; with many, an item goes over all its spans.
 """
 
 from __future__ import annotations
@@ -21,13 +20,14 @@ from llvmlite import ir
 from foretell.engine import intrinsics
 from foretell.engine.emit import F16, F32, I32, I64, PTR, Fn, Pointer, Value, vector
 from foretell.engine.isa import ISA
+from foretell.engine.kernels import frame as frames
 from foretell.engine.kernels.elementwise import exp
+from foretell.engine.kernels.frame import R_S_AT, R_S_COUNT, R_SEEN, R_SPANS, ROW_FIELDS, TILE_FIELDS, TILE_ROWS
 from foretell.engine.layout import PAGE
 
 FLOATS, INTS, HALVES = vector(F32), vector(I32), vector(F16)
 EXPORTS = ("attend", "merge")
 
-TILE_ROWS = 8  # rows of a work item
 # A register tile: query vectors (row and head), for all of which keys and values are widened once, and vectors of keys
 # or values, for all of which queries are read once.
 PANEL = {"avx512": (12, 2), "avx2": (4, 1), "portable": (4, 1)}
@@ -36,8 +36,7 @@ PANEL = {"avx512": (12, 2), "avx2": (4, 1), "portable": (4, 1)}
 LINE = 272
 LOWEST = -3.0e38
 
-# The record of both operations. ITEMS: address of work items. ROW_TABLE: i64 [rows][ROW_FIELDS]. SIDE: address of the
-# side pages' addresses.
+# The record of both operations. FRAME: address of the pass's numbers, `foretell.engine.kernels.frame`.
 (
     QKV,
     QKV_STRIDE,
@@ -46,25 +45,13 @@ LOWEST = -3.0e38
     HEAD,
     SCALE,
     LAYER_AT,
-    ITEMS,
-    ROW_TABLE,
-    SIDE,
-    SIDE_SLOTS,
+    FRAME,
     OUT,
     OUT_STRIDE,
-    PARTIALS,
-    SPANS,
     SCRATCH,
     SCRATCH_BYTES,
-) = range(17)
-FIELDS = 17
-# A work item. PARTIAL: 1 when results go to PARTIALS.
-I_ROW, I_ROWS, I_PAGES, I_FIRST, I_LAST, I_KV_HEAD, I_PARTIAL = range(7)
-ITEM_FIELDS = 8
-# A row. SEEN: positions in pages that it sees. S_AT, S_COUNT: its side ancestors, itself included, as a range of
-# SIDE_SLOTS. OUT_SPANS: spans to merge.
-R_SEEN, R_S_AT, R_S_COUNT, R_SPANS = range(4)
-ROW_FIELDS = 4
+) = range(12)
+FIELDS = 12
 
 
 def scratch_bytes(group_heads: int) -> int:
@@ -153,16 +140,18 @@ def _merge_into(module: ir.Module, isa: ISA) -> None:
 
 
 class _Job:
-    """The loaded record and item, and the scratch of this thread."""
+    """The loaded record and frame, and the scratch of this thread."""
 
     def __init__(self, fn: Fn, record: Pointer, thread: Value) -> None:
         self.fn = fn
-        self.qkv, self.items, self.table = (record.load_pointer(8 * f) for f in (QKV, ITEMS, ROW_TABLE))
-        self.side, self.slots, self.out, self.partials = (
-            record.load_pointer(8 * f) for f in (SIDE, SIDE_SLOTS, OUT, PARTIALS)
+        self.qkv, self.out, frame = (record.load_pointer(8 * f) for f in (QKV, OUT, FRAME))
+        self.table, self.tiles, self.side, self.slots, self.partials = (
+            frame.load_pointer(8 * f)
+            for f in (frames.ROW_TABLE, frames.TILE_TABLE, frames.SIDE, frames.SIDE_SLOTS, frames.PARTIALS)
         )
-        self.stride, self.heads, self.kv_heads, self.size, self.layer_at, self.out_stride, self.spans = (
-            record.load(I64, 8 * f) for f in (QKV_STRIDE, HEADS, KV_HEADS, HEAD, LAYER_AT, OUT_STRIDE, SPANS)
+        self.spans, self.split = (frame.load(I64, 8 * f) for f in (frames.SPANS, frames.SPLIT))
+        self.stride, self.heads, self.kv_heads, self.size, self.layer_at, self.out_stride = (
+            record.load(I64, 8 * f) for f in (QKV_STRIDE, HEADS, KV_HEADS, HEAD, LAYER_AT, OUT_STRIDE)
         )
         self.scale = record.load(F32, 8 * SCALE)
         self.group = self.heads.udiv(self.kv_heads)
@@ -188,46 +177,55 @@ class _Job:
 
 
 def _attend(module: ir.Module, isa: ISA) -> None:
-    """Items: work items."""
+    """Items: tiles times key-value heads, times spans where these are split."""
     fn = Fn(module, isa, "attend", [PTR, I64, I64, I64])
     record, begin, end, thread = fn.args
     job = _Job(fn, record, thread)
+    split = job.split.ne(0)
+    per_head = split.select(job.spans, fn.const(I64, 1))
     with fn.range(begin, end) as number:
-        item = job.items.at(number * (8 * ITEM_FIELDS))
-        first_row, rows, first, last, head, partial = (
-            item.load(I64, 8 * f) for f in (I_ROW, I_ROWS, I_FIRST, I_LAST, I_KV_HEAD, I_PARTIAL)
-        )
-        pages = item.load_pointer(8 * I_PAGES)
-        vectors = rows * job.group
-        _gather_queries(fn, job, first_row, rows, head)
-        with fn.range(0, vectors) as j:
-            job.state.store(fn.const(F32, LOWEST), j * 16)
-            job.state.store(fn.const(F32, 0.0), j * 16 + 4)
-            with fn.range(0, job.size, 16) as d:
-                job.values.store(fn.const(FLOATS, 0.0), j * (4 * LINE) + d * 4)
-        with fn.range(first, last) as span:
-            _span(fn, job, pages.load_pointer(span * 8), span, first_row, rows, head)
-            with fn.range(0, rows) as r, fn.when(span < job.row(first_row + r, R_SPANS)), fn.range(0, job.group) as g:
-                j = r * job.group + g
-                with fn.when(partial.ne(0)):
-                    query = (first_row + r) * job.heads + head * job.group + g
-                    to = job.partials.at((query * job.spans + span) * (job.size + 16) * 4)
-                    to.store(job.part_state.load(F32, j * 16))
-                    to.store(job.part_state.load(F32, j * 16 + 4), 4)
-                    with fn.range(0, job.size, 16) as d:
-                        to.store(job.part.load(FLOATS, j * (4 * LINE) + d * 4), d * 4 + 64)
-                with fn.when(partial.eq(0)):
-                    at = (
-                        job.state.at(j * 16),
-                        job.values.at(j * (4 * LINE)),
-                        job.part_state.at(j * 16),
-                        job.part.at(j * (4 * LINE)),
-                    )
-                    fn.b.call(module.globals["merge_into"], [*(p.raw for p in at), job.size.raw])
-        with fn.when(partial.eq(0)), fn.range(0, rows) as r, fn.range(0, job.group) as g:
-            j = r * job.group + g
-            _finish(fn, job, job.state.at(j * 16), job.values.at(j * (4 * LINE)), first_row + r, head * job.group + g)
+        tile_head = number.udiv(per_head)
+        first, number_of_tile = number - tile_head * per_head, tile_head.udiv(job.kv_heads)
+        head = tile_head - number_of_tile * job.kv_heads
+        tile = job.tiles.at(number_of_tile * (8 * TILE_FIELDS))
+        last = tile.load(I64, 8 * frames.T_SPANS)
+        with fn.when(first < last):
+            _tile(fn, job, tile, head, first, split.select(first + 1, last))
     fn.finish()
+
+
+def _tile(fn: Fn, job: _Job, tile: Pointer, head: Value, first: Value, last: Value) -> None:
+    """A range of spans of a tile and a head: their partial results, or with all spans the rows' results."""
+    first_row, rows = tile.load(I64, 8 * frames.T_ROW), tile.load(I64, 8 * frames.T_ROWS)
+    pages, vectors = tile.load_pointer(8 * frames.T_PAGES), rows * job.group
+    _gather_queries(fn, job, first_row, rows, head)
+    with fn.range(0, vectors) as j:
+        job.state.store(fn.const(F32, LOWEST), j * 16)
+        job.state.store(fn.const(F32, 0.0), j * 16 + 4)
+        with fn.range(0, job.size, 16) as d:
+            job.values.store(fn.const(FLOATS, 0.0), j * (4 * LINE) + d * 4)
+    with fn.range(first, last) as span:
+        _span(fn, job, pages.load_pointer(span * 8), span, first_row, rows, head)
+        with fn.range(0, rows) as r, fn.when(span < job.row(first_row + r, R_SPANS)), fn.range(0, job.group) as g:
+            j = r * job.group + g
+            with fn.when(job.split.ne(0)):
+                query = (first_row + r) * job.heads + head * job.group + g
+                to = job.partials.at((query * job.spans + span) * (job.size + 16) * 4)
+                to.store(job.part_state.load(F32, j * 16))
+                to.store(job.part_state.load(F32, j * 16 + 4), 4)
+                with fn.range(0, job.size, 16) as d:
+                    to.store(job.part.load(FLOATS, j * (4 * LINE) + d * 4), d * 4 + 64)
+            with fn.when(job.split.eq(0)):
+                at = (
+                    job.state.at(j * 16),
+                    job.values.at(j * (4 * LINE)),
+                    job.part_state.at(j * 16),
+                    job.part.at(j * (4 * LINE)),
+                )
+                fn.b.call(fn.module.globals["merge_into"], [*(p.raw for p in at), job.size.raw])
+    with fn.when(job.split.eq(0)), fn.range(0, rows) as r, fn.range(0, job.group) as g:
+        j = r * job.group + g
+        _finish(fn, job, job.state.at(j * 16), job.values.at(j * (4 * LINE)), first_row + r, head * job.group + g)
 
 
 def _finish(fn: Fn, job: _Job, state: Pointer, values: Pointer, row: Value, head: Value) -> None:

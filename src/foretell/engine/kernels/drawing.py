@@ -7,7 +7,7 @@ from llvmlite import ir
 from foretell.accept.noise import NOISE_MAX
 from foretell.engine.emit import F32, I32, I64, PTR, Fn, Value
 from foretell.engine.isa import ISA
-from foretell.engine.kernels.exact import SLACK, noise, noise_bits, noise_bound
+from foretell.engine.kernels.exact import SLACK, noise, noise_bits, noise_bound, row_key
 from foretell.engine.kernels.logits import (
     FLOATS,
     INTS,
@@ -20,9 +20,9 @@ from foretell.engine.kernels.logits import (
     R_CUT,
     R_CUT_ID,
     R_ID,
-    R_KEY0,
-    R_KEY1,
     R_MAX,
+    R_POSITION,
+    SEED,
     Job,
     any_lane,
     fold_best,
@@ -50,11 +50,13 @@ def _draw(module: ir.Module, isa: ISA) -> None:
     record, begin, end, _ = fn.args
     job = Job(fn, record)
     inverse, min_p = record.load(F32, 8 * INVERSE).splat(), record.load(F32, 8 * MIN_P).splat()
+    seed = record.load(I64, 8 * SEED)
     with fn.range(begin, end) as item:
         row, span, first, last = job.locate(item)
         line, entry, beyond = job.line(row), job.row(row), last.trunc(I32).splat()
         largest, cut = (entry.load(F32, 8 * f).splat() for f in (R_MAX, R_CUT))
-        cut_id, key0, key1, likeliest = (entry.load(I32, 8 * f).splat() for f in (R_CUT_ID, R_KEY0, R_KEY1, R_ID))
+        cut_id, likeliest = (entry.load(I32, 8 * f).splat() for f in (R_CUT_ID, R_ID))
+        key0, key1 = (key.splat() for key in row_key(seed, entry.load(I64, 8 * R_POSITION)))
         best, where = fn.var(fn.const(FLOATS, LOWEST)), fn.var(fn.const(INTS, NO_ID))
         least = fn.var(noise(fn, noise_bits(likeliest, key0, key1)))
         with fn.range(first, last, 16) as i:

@@ -1,10 +1,13 @@
-"""The native loop that runs a pass: all threads walk the same stages and take chunks of work.
+"""The native loop that runs passes: all threads walk the same stages and take chunks of work.
 
 The chunks of a stage are cut into one span for each thread. A thread takes its own in order, so that it reads memory
 as one stream, and when they are gone what is left of the others' spans. A stage is done when all its chunks are done,
 not when all threads have come: a thread that the operating system has put aside holds up nobody unless it holds a
 chunk. Counters carry the number of the pass in their upper half, so a thread that wakes up late takes nothing from a
 later pass.
+
+A team's record may name a frame and two functions of it (`foretell.engine.kernels.frame`): `begin` plans each pass,
+and `advance`, behind each, says whether another one follows in the same call.
 """
 
 from __future__ import annotations
@@ -17,13 +20,18 @@ from foretell.engine.isa import ISA
 EXPORTS = ("run_pass", "continue_pass", "await_pass")
 
 # The team's shared record, 8-byte fields on cache lines of their own where threads write: see `foretell.engine.team`.
+# LIMIT: chunks that thread 0 does in a call; LATER: the same for passes behind the first; LEFT: of the present call.
+# FRAME, BEGIN, ADVANCE: addresses; the functions' may be null. AGAIN: what `advance` says.
 EPOCH, CANCEL, STAGES, STAGE_COUNT, BEGUN, FINISHED, THREADS, QUIT = 0, 8, 16, 17, 18, 19, 20, 24
-TEAM_FIELDS = 32
+LIMIT, LATER, LEFT, FRAME, BEGIN, ADVANCE, AGAIN = range(32, 39)
+TEAM_FIELDS = 40
+EPOCHS = 0x3FFFFFFF  # numbers of passes begin anew behind this one
 # A stage: its counters stand on lines of their own, last the chunks taken of each thread's span.
 DONE, CHUNKS, OPS, OP_COUNT, PLANNED, TAKEN = 0, 8, 9, 10, 11, 16
 _LINE = 8
-# An operation: function, record, items, items a chunk, number of its first chunk in the stage.
-O_FN, O_RECORD, O_ITEMS, O_CHUNK, O_FIRST = range(5)
+# An operation: function, record, items, items a chunk, number of its first chunk in the stage. Where a frame plans:
+# items are FACTOR times the frame's field OF, and none where NEED has a bit that the frame's has not.
+O_FN, O_RECORD, O_ITEMS, O_CHUNK, O_FIRST, O_FACTOR, O_OF, O_NEED = range(8)
 OP_FIELDS = 8
 
 
@@ -53,7 +61,10 @@ def _pause(fn: Fn) -> None:
 
 
 def _work(module: ir.Module, isa: ISA) -> None:
-    """Walk the stages of a pass until they are done or `limit` chunks are. Thread 0 notes that it got to the end."""
+    """Walk the stages of a pass until they are done or `limit` chunks are.
+
+    Thread 0 notes what is left of the limit, and that it got to the end.
+    """
     fn = Fn(module, isa, "work", [PTR, I64, I64, I64])
     fn.raw.linkage = "internal"
     team, thread, epoch, limit = fn.args
@@ -62,7 +73,7 @@ def _work(module: ir.Module, isa: ISA) -> None:
     number, left = fn.var(fn.const(I64, 0)), fn.var(limit)
     with fn.loop_while() as leave_pass_if:
         leave_pass_if(number.get() >= count)
-        stage = stages.at(number.get() * _stage_bytes(team))
+        stage = stages.at(number.get() * stage_bytes(team))
         chunks = _atomic_load(fn, stage.at(8 * CHUNKS))
         with fn.loop_while() as leave_if:
             leave_if(left.get() <= 0)
@@ -81,12 +92,15 @@ def _work(module: ir.Module, isa: ISA) -> None:
             leave_if(quitting & thread.ne(0))
             _pause(fn)
         number.set(number.get() + 1)
-    with fn.when(Value(fn, fn.b.and_((number.get() >= count).raw, thread.eq(0).raw))):
-        _atomic_store(fn, team.at(8 * FINISHED), epoch)
+    with fn.when(thread.eq(0)):
+        team.store(left.get(), 8 * LEFT)
+        with fn.when(number.get() >= count):
+            _atomic_store(fn, team.at(8 * FINISHED), epoch)
     fn.finish()
 
 
-def _stage_bytes(team: Pointer) -> Value:
+def stage_bytes(team: Pointer) -> Value:
+    """Bytes from one stage of the team's table to the next."""
     return (team.load(I64, 8 * THREADS) * _LINE + TAKEN) * 8
 
 
@@ -127,23 +141,37 @@ def _do_chunk(fn: Fn, team: Pointer, stage: Pointer, chunk: Value, thread: Value
 
 
 def _run(module: ir.Module, isa: ISA) -> None:
-    """Reset the stages' counters, announce the pass, take part in it. The epoch is the caller's pass number.
+    """`run_pass` begins a pass and takes part in it, and in those that follow it; `continue_pass` goes on with it.
 
-    Both return early after `limit` chunks, so that the caller can handle signals, and leave FINISHED alone then.
+    Both return early after LIMIT chunks, so that the caller can handle signals; FINISHED is not BEGUN then.
     """
-    fn = Fn(module, isa, "continue_pass", [PTR, I64, I64])
-    team, epoch, limit = fn.args
-    fn.b.call(module.globals["work"], [team.raw, ir.Constant(I64, 0), epoch.raw, limit.raw])
-    fn.finish()
-    fn = Fn(module, isa, "run_pass", [PTR, I64, I64])
-    team, epoch, limit = fn.args
+    _announce(module, isa)
+    _go_on(module, isa)
+    for name, calls in (("continue_pass", ["go_on"]), ("run_pass", ["announce", "go_on"])):
+        fn = Fn(module, isa, name, [PTR])
+        (team,) = fn.args
+        team.store(team.load(I64, 8 * LIMIT), 8 * LEFT)
+        for call in calls:
+            fn.b.call(module.globals[call], [team.raw])
+        fn.finish()
+
+
+def _announce(module: ir.Module, isa: ISA) -> None:
+    """Plan a pass, reset the stages' counters, tell the other threads."""
+    fn = Fn(module, isa, "announce", [PTR])
+    fn.raw.linkage = "internal"
+    (team,) = fn.args
+    begin = team.load_pointer(8 * BEGIN)
+    with fn.when(begin.given()):
+        fn.call_pointer(begin, team.load_pointer(8 * FRAME), team)
+    epoch = team.load(I64, 8 * BEGUN).urem(EPOCHS) + 1
     _atomic_store(fn, team.at(8 * BEGUN), epoch)
     stages, count = team.load_pointer(8 * STAGES), team.load(I64, 8 * STAGE_COUNT)
     threads = team.load(I64, 8 * THREADS)
     with fn.range(0, count) as s:
         # In this order: a thread still walking an earlier pass sees either the old count of chunks or counters beyond
         # its reach.
-        stage = stages.at(s * _stage_bytes(team))
+        stage = stages.at(s * stage_bytes(team))
         with fn.range(0, threads) as owner:
             _atomic_store(fn, stage.at((owner * _LINE + TAKEN) * 8), (epoch << 32) | 0x7FFFFFFF)
         _atomic_store(fn, stage.at(8 * CHUNKS), stage.load(I64, 8 * PLANNED))
@@ -151,7 +179,25 @@ def _run(module: ir.Module, isa: ISA) -> None:
         with fn.range(0, threads) as owner:
             _atomic_store(fn, stage.at((owner * _LINE + TAKEN) * 8), epoch << 32)
     _atomic_store(fn, team.at(8 * EPOCH), epoch)
-    fn.b.call(module.globals["work"], [team.raw, ir.Constant(I64, 0), epoch.raw, limit.raw])
+    fn.finish()
+
+
+def _go_on(module: ir.Module, isa: ISA) -> None:
+    """Take part in the pass that has begun; behind it `advance` decides whether another begins. Not when cancelled."""
+    fn = Fn(module, isa, "go_on", [PTR])
+    fn.raw.linkage = "internal"
+    (team,) = fn.args
+    with fn.loop_while() as leave_if:
+        epoch, left = team.load(I64, 8 * BEGUN), team.load(I64, 8 * LEFT)
+        fn.b.call(module.globals["work"], [team.raw, ir.Constant(I64, 0), epoch.raw, left.raw])
+        leave_if(team.load(I64, 8 * FINISHED).ne(epoch))
+        advance = team.load_pointer(8 * ADVANCE)
+        leave_if(advance.given().eq(0))
+        leave_if(_atomic_load(fn, team.at(8 * CANCEL)).ne(0))
+        fn.call_pointer(advance, team.load_pointer(8 * FRAME), team)
+        leave_if(team.load(I64, 8 * AGAIN).eq(0))
+        team.store(team.load(I64, 8 * LATER), 8 * LIMIT)
+        fn.b.call(module.globals["announce"], [team.raw])
     fn.finish()
 
 

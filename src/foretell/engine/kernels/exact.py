@@ -10,7 +10,7 @@ import math
 
 from llvmlite import ir
 
-from foretell.accept.noise import LN2, LOG_Q, MIX32, NEAR, SQRT_HALF_BITS
+from foretell.accept.noise import LN2, LOG_Q, MIX32, MIX64, NEAR, SQRT_HALF_BITS, STRIDE
 from foretell.accept.warpers import EXP_LOWEST, EXP_Q, LN2_HIGH, LN2_LOW, LOG2_E, WEIGHT_SCALE
 from foretell.engine.emit import F32, I32, Fn, Value, vector
 
@@ -22,9 +22,9 @@ def like(element: ir.Type, value: Value) -> ir.Type:
     return vector(element, value.type.count) if isinstance(value.type, ir.VectorType) else element
 
 
-def signed(number: int) -> int:
-    """An unsigned 32-bit constant as LLVM's signed one."""
-    return number - 2**32 if number >= 2**31 else number
+def signed(number: int, bits: int = 32) -> int:
+    """An unsigned constant as LLVM's signed one."""
+    return number - 2**bits if number >= 2 ** (bits - 1) else number
 
 
 def exp(fn: Fn, x: Value) -> Value:
@@ -42,6 +42,16 @@ def exp(fn: Fn, x: Value) -> Value:
 def weights(fn: Fn, below: Value) -> Value:
     """`warpers.weights`: integers, so that their sums do not depend on the order."""
     return (exp(fn, below) * float(WEIGHT_SCALE)).to_int()
+
+
+def row_key(seed: Value, position: Value) -> tuple[Value, Value]:
+    """`noise.row_key` of a seed that is mixed already."""
+    a, m, b, n, c = MIX64
+    z = seed + (position + 1) * signed(STRIDE, 64)
+    z = (z ^ z.lshr(a)) * signed(m, 64)
+    z = (z ^ z.lshr(b)) * signed(n, 64)
+    z = z ^ z.lshr(c)
+    return z.lshr(32).trunc(I32), z.trunc(I32)
 
 
 def noise_bits(ids: Value, key0: Value, key1: Value) -> Value:

@@ -1,15 +1,15 @@
-"""What the operations on logits share: record, rows and spans. The first look at each logit, and the penalty."""
+"""What the operations on logits share: record, rows and spans. The first look at each logit, bias and penalty."""
 
 from __future__ import annotations
 
 from llvmlite import ir
 
-from foretell.accept.sampling import PENALTY_WINDOW
+from foretell.accept.sampling import MOST_BIASES, PENALTY_WINDOW
 from foretell.engine.emit import F32, I32, I64, PTR, Fn, Pointer, Value, vector
 from foretell.engine.isa import ISA
 
 FLOATS, INTS = vector(F32), vector(I32)
-EXPORTS = ("span_max", "penalise", "restore")
+EXPORTS = ("span_max", "bias", "unbias", "penalise", "restore")
 SPAN = 8192  # logits that a work item looks at
 NO_ID = 2**31 - 1
 LOWEST = float("-inf")
@@ -19,15 +19,17 @@ LOWEST = float("-inf")
 # STATE: [rows]. PARTS, HISTOGRAMS: [rows][spans]. OUT: i32 [rows], the chosen tokens. SCRATCH: for each thread.
 # HISTORY: i32 [rows][64]. SAVED: f32 [rows][64]. TOP_IDS: i32 [rows][TOP_STRIDE]. TOP_LOGITS: f32, the same.
 # TOP: likeliest tokens that are wanted. TOP_K: 0 is off. TOP_P: f64, zero bits are off. TAIL: f32, log((1 - p) / ids).
-# MIN_P: f32, its logarithm. INVERSE: f32, of the temperature. PENALTY: f32.
+# MIN_P: f32, its logarithm. INVERSE: f32, of the temperature. PENALTY: f32. SEED: of the noise, mixed.
+# BIAS_COUNT: tokens that have a bias. BIAS_IDS: i32, theirs, each once. BIAS: f32. UNBIASED: f32 [rows][1024].
 LOGITS, LOGITS_STRIDE, VOCABULARY, PARTS, OUT, STATE, HISTOGRAMS, SCRATCH, SCRATCH_BYTES, HISTORY, SAVED = range(11)
-TOP_IDS, TOP_LOGITS, TOP_STRIDE, TOP, TOP_K, TOP_P, TAIL, MIN_P, INVERSE, PENALTY = range(11, 21)
-FIELDS = 24
+TOP_IDS, TOP_LOGITS, TOP_STRIDE, TOP, TOP_K, TOP_P, TAIL, MIN_P, INVERSE, PENALTY, SEED = range(11, 22)
+BIAS_COUNT, BIAS_IDS, BIAS, UNBIASED = range(22, 26)
+FIELDS = 32
 
 # A row's entry, fields of 8 bytes. MAX f32, ID i32: the largest logit. CUT f32, CUT_ID i32: the last token in rank
 # order that may be drawn. FLOOR, LEAST f32: tokens from FLOOR up are counted in histograms, from LEAST up summed up.
-# KEY0, KEY1: i32, the noise's keys. COUNT: tokens of history. TOTAL: f64, the sum of e^(logit - largest).
-R_MAX, R_ID, R_CUT, R_CUT_ID, R_FLOOR, R_LEAST, R_KEY0, R_KEY1, R_COUNT, R_TOTAL = range(10)
+# POSITION: of the token that is drawn. COUNT: tokens of history. TOTAL: f64, the sum of e^(logit - largest).
+R_MAX, R_ID, R_CUT, R_CUT_ID, R_FLOOR, R_LEAST, R_POSITION, R_COUNT, R_TOTAL = range(9)
 ROW_FIELDS = 16
 # A span's part, in bytes: f32 value, i32 id of its best token (by score after `draw`); the sum of its exponentials
 # (f64) or weights (i64); f32 [16], the lanes' maxima.
@@ -116,6 +118,38 @@ def _span_max(module: ir.Module, isa: ISA) -> None:
     fn.finish()
 
 
+def _bias(module: ir.Module, isa: ISA) -> None:
+    """Add the bias to its tokens' logits and save what they were. Items: rows."""
+    fn = Fn(module, isa, "bias", [PTR, I64, I64, I64])
+    record, begin, end, _ = fn.args
+    job, bias = Job(fn, record), record.load_pointer(8 * BIAS)
+    with fn.range(begin, end) as row:
+        line, count, ids, saved = _given(job, row)
+        with fn.range(0, count) as i:
+            at = ids.load(I32, i * 4).sext(I64) * 4
+            value = line.load(F32, at)
+            saved.store(value, i * 4)
+            line.store(value + bias.load(F32, i * 4), at)
+    fn.finish()
+
+
+def _unbias(module: ir.Module, isa: ISA) -> None:
+    """Undo `bias`. Items: rows."""
+    fn = Fn(module, isa, "unbias", [PTR, I64, I64, I64])
+    record, begin, end, _ = fn.args
+    job = Job(fn, record)
+    with fn.range(begin, end) as row:
+        line, count, ids, saved = _given(job, row)
+        with fn.range(0, count) as i:
+            line.store(saved.load(F32, i * 4), ids.load(I32, i * 4).sext(I64) * 4)
+    fn.finish()
+
+
+def _given(job: Job, row: Value) -> tuple[Pointer, Value, Pointer, Pointer]:
+    ids, saved = (job.record.load_pointer(8 * f) for f in (BIAS_IDS, UNBIASED))
+    return job.line(row), job.record.load(I64, 8 * BIAS_COUNT), ids, saved.at(row * (4 * MOST_BIASES))
+
+
 def _penalise(module: ir.Module, isa: ISA) -> None:
     """Lower the logits of recent tokens and save what they were. Items: rows.
 
@@ -154,5 +188,7 @@ def _recent(job: Job, row: Value) -> tuple[Pointer, Value, Pointer, Pointer]:
 def build(module: ir.Module, isa: ISA) -> None:
     """All operations of this file."""
     _span_max(module, isa)
+    _bias(module, isa)
+    _unbias(module, isa)
     _penalise(module, isa)
     _restore(module, isa)

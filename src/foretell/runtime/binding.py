@@ -1,0 +1,88 @@
+"""The sources that a pipeline's draft statements stand for, for one generation of a loaded model."""
+
+from dataclasses import dataclass
+
+from foretell.accept.grammar import Walk
+from foretell.accept.sampling import Sampling
+from foretell.cost.facts import Facts
+from foretell.cost.model import approximated, calibration
+from foretell.draft import sources
+from foretell.draft.grammar import Guarded
+from foretell.draft.likely import Likely
+from foretell.draft.model import ModelSource
+from foretell.draft.source import Source
+from foretell.errors import ForetellError, UsageError
+from foretell.ir.ops import Defer, Draft, Pipeline
+from foretell.passes.rewrite import of_kind
+from foretell.runtime.bind import Bound, bind
+from foretell.runtime.choose import DRAFT
+from foretell.runtime.drafter import Drafter
+from foretell.runtime.pace import Pace
+from foretell.runtime.paced import PacedCopy, PacedModel
+
+
+@dataclass(frozen=True, slots=True)
+class Binding:
+    """What a generation's sources need.
+
+    vocabulary: of the target. drafter: the draft model, if one is loaded. walk: the text under its grammar, if it has
+    one. pace: what paced statements go by. facts: costs and chances of the draft model.
+    """
+
+    sampling: Sampling
+    vocabulary: int
+    pace: Pace
+    facts: Facts
+    drafter: Drafter | None = None
+    walk: Walk | None = None
+
+    def bound(self, pipeline: Pipeline) -> Bound:
+        """A checked pipeline, ready to run. UsageError when it asks for what is not there."""
+        copiers: list[PacedCopy] = []
+        models: list[PacedModel] = []
+
+        def make(statement: Draft) -> Source:
+            source = self._source(statement, pipeline)
+            if isinstance(source, PacedCopy):
+                copiers.append(source)
+            if isinstance(source, PacedModel):
+                models.append(source)
+            return source if self.walk is None else Guarded(source, self.walk)
+
+        out = bind(pipeline, make, self.sampling, self.walk)
+        self.pace.begin(copiers, models)
+        return out
+
+    def _source(self, statement: Draft, pipeline: Pipeline) -> Source:
+        if statement.source == "model":
+            return self._model(statement, pipeline)
+        source = sources.make(statement, self.sampling, self.vocabulary, walk=self.walk)
+        return PacedCopy(statement.name, source, self.pace, statement.width) if statement.paced else source
+
+    def _model(self, statement: Draft, pipeline: Pipeline) -> Source:
+        if self.drafter is None or statement.of != DRAFT:
+            raise UsageError(
+                f"pipeline {pipeline.name} asks the model {statement.of!r}, which is not loaded: give --draft"
+                if statement.of == DRAFT
+                else f"pipeline {pipeline.name} asks the model {statement.of!r}: the draft model is called {DRAFT}"
+            )
+        sampling, vocabulary, walk = self.sampling, self.vocabulary, self.walk
+        deferring = any(each.proposal == statement.name for each in of_kind(pipeline, Defer))
+        reader = self.drafter.reader(statement)
+        source = sources.make(statement, sampling, vocabulary, reader=reader, deferring=deferring, walk=walk)
+        if not statement.paced:
+            return source
+        if not isinstance(source, ModelSource):
+            raise ForetellError(f"the source of {statement.name} cannot be paced: leave out paced")
+        known, (cost, _) = self.facts.model(DRAFT), approximated(statement, self.facts.model(DRAFT))
+        chooses = statement.law in ("point", "coupled")
+        return PacedModel(
+            source,
+            reader,
+            self.pace,
+            self.pace.doubts(statement.name, calibration(statement, known)),
+            want=Likely(DRAFT, statement.law, sampling, vocabulary).want if chooses else None,
+            pass_ms=known.pass_ms.scaled(cost),
+            prompt_ms=known.prompt_ms,
+            width=statement.width,
+        )

@@ -1,0 +1,125 @@
+"""How often guesses are right, learned while text comes.
+
+Counts fade, so that a change of text shows within a few dozen guesses, and begin with a prior, so that the first round
+already has something to go by. Guesses that were there but not tried count too (in shadow), as far as the text that
+came anyway says whether they were right: so a source that was switched off comes back when it would pay.
+"""
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Sequence
+from math import exp
+from typing import Final
+
+from foretell.accept.proposal import ROOT, Proposal
+from foretell.cost.model import USUAL
+from foretell.draft.lookup import PRIOR
+
+PRIOR_WEIGHT: Final = 12.0  # guesses that the prior of a class counts for
+FADE: Final = 0.98  # per scored guess of a class: a memory of about 50
+MOOD_STEP: Final = 0.5  # of log odds, for a guess that came as a full surprise
+SHARE_FADE: Final = 0.95  # per guess of a draft model: a memory of about 20
+
+KINDS: Final = (0.04, 0.1, *PRIOR)  # classes of guesses by what their source thinks of them
+_ODDS: Final = tuple(p / (1 - p) for p in KINDS)
+
+
+class Matches:
+    """Chances of guesses copied from the text, by what their source thinks of them (`foretell.draft.lookup.chance`).
+
+    A text that copies more than usual does so after short matches as after long ones. So what all classes have in
+    common is learned as one number, added to the log odds of the prior, by a step of gradient descent per guess; the
+    counts of a class say how it differs from that.
+
+    Counters: `tried` guesses and how many were `accepted`; `untried` ones scored in shadow and how many were `missed`
+    (right).
+    """
+
+    __slots__ = ("_hits", "_mood", "_trials", "accepted", "missed", "tried", "untried")
+
+    def __init__(self) -> None:
+        self._hits, self._trials = [0.0] * len(KINDS), [0.0] * len(KINDS)
+        self._mood = 0.0
+        self.tried = self.accepted = self.untried = self.missed = 0
+
+    def reach(self, proposal: Proposal) -> list[float]:
+        """Of each guess, the chance that it is right and all guesses that it hangs on."""
+        out: list[float] = []
+        for guess in proposal.guesses:
+            chance = self.chance(guess.chance)
+            out.append(chance if guess.parent == ROOT else chance * out[guess.parent])
+        return out
+
+    def chance(self, thought: float) -> float:
+        """How often guesses are right of which their source thinks so."""
+        kind = _kind(thought)
+        return (self._hits[kind] + PRIOR_WEIGHT * self._expected(kind)) / (self._trials[kind] + PRIOR_WEIGHT)
+
+    def score(self, proposal: Proposal, tried: int, actual: Sequence[int]) -> None:
+        """Learn from a round.
+
+        Args:
+            proposal: all guesses that there were.
+            tried: how many of them were in the pass.
+            actual: the tokens that the round gave.
+        """
+        self.tried += tried
+        hits, trials, count = self._hits, self._trials, len(actual)
+        depths = {ROOT: 0}  # of guesses that were right
+        for i, guess in enumerate(proposal.guesses):
+            depth = depths.get(guess.parent, count)
+            if depth >= count:
+                continue
+            kind, right = _kind(guess.chance), guess.token == actual[depth]
+            self._mood += MOOD_STEP * (right - self._expected(kind))
+            hits[kind] = hits[kind] * FADE + right
+            trials[kind] = trials[kind] * FADE + 1
+            if i < tried:
+                self.accepted += right
+            else:
+                self.untried += 1
+                self.missed += right
+            if right:
+                depths[i] = depth + 1
+
+    def _expected(self, kind: int) -> float:
+        odds = _ODDS[kind] * exp(self._mood)
+        return odds / (1 + odds)
+
+
+def _kind(thought: float) -> int:
+    return max(0, bisect_right(KINDS, thought + 1e-9) - 1)
+
+
+class Doubts:
+    """Chances of a draft model's guesses, by their probability under it.
+
+    Args:
+        prior: (upper end of the probability, chance, share) of each class, ascending.
+
+    right: chance of a guess of each class. share: of guesses that are of this class. Both follow the text.
+    scored: guesses so far.
+    """
+
+    __slots__ = ("_hits", "_trials", "_uppers", "right", "scored", "share")
+
+    def __init__(self, prior: Sequence[tuple[float, float, float]] = USUAL) -> None:
+        self._uppers = [upper for upper, _, _ in prior]
+        self.right = [chance for _, chance, _ in prior]
+        self.share = [share for _, _, share in prior]
+        self._hits = [chance * PRIOR_WEIGHT for chance in self.right]
+        self._trials = [PRIOR_WEIGHT] * len(self.right)
+        self.scored = 0
+
+    def stop(self, kinds: int) -> float:
+        """The probability from which a guess is of the surest so many classes."""
+        return self._uppers[-kinds - 1] if 0 < kinds < len(self._uppers) else 0.0
+
+    def score(self, sure: float, right: bool) -> None:
+        """A guess of this probability, whose ancestors were right, was right or not."""
+        kind = min(bisect_left(self._uppers, sure), len(self._uppers) - 1)
+        self._hits[kind] = self._hits[kind] * FADE + right
+        self._trials[kind] = self._trials[kind] * FADE + 1
+        self.right[kind] = self._hits[kind] / self._trials[kind]
+        self.share = [share * SHARE_FADE for share in self.share]
+        self.share[kind] += 1 - SHARE_FADE
+        self.scored += 1

@@ -1,0 +1,209 @@
+"""Who guesses, and how many tokens: at the costs that decisions go by, which serve as a clock here."""
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import pytest
+
+from foretell.accept.proposal import ROOT, Guess, Proposal, chain
+from foretell.accept.sampling import GREEDY
+from foretell.api import Model
+from foretell.backend.toy import ToyBackend, ToyModel
+from foretell.cost.assumed import assumed
+from foretell.cost.choice import NO_STEPS, Steps
+from foretell.cost.curve import Curve
+from foretell.cost.facts import Facts
+from foretell.draft.lookup import PRIOR, LookupSource
+from foretell.ir import presets
+from foretell.ir.ops import Pipeline
+from foretell.ir.text import parse
+from foretell.runtime.chances import Doubts, Matches
+from foretell.runtime.context import Context
+from foretell.runtime.drafter import Drafter
+from foretell.runtime.loop import Stream
+from foretell.runtime.pace import Pace
+from foretell.runtime.paced import PacedCopy
+from foretell.runtime.settings import Settings
+
+DRAFT_COSTS = {1: 9.0, 2: 10.0, 4: 11.0, 8: 13.5, 16: 19.0}
+XEON = replace(
+    assumed("draft"),
+    target=Curve.of({1: 37.5, 2: 41.0, 4: 46.5, 8: 55.0, 16: 79.0}),
+    models={"draft": replace(assumed("draft").models["draft"], pass_ms=Curve.of(DRAFT_COSTS), prompt_ms=0.7)},
+    answer_tokens=128,
+)
+DEAR = replace(XEON, target=Curve.of({1: 20.0, 2: 60.0}))
+
+
+def copier(facts: Facts = XEON, width: int = 15) -> tuple[PacedCopy, Pace]:
+    pace = Pace(facts, width + 1)
+    source = PacedCopy("g", LookupSource("lookup", width), pace, width)
+    pace.begin([source], [])
+    return source, pace
+
+
+def follow(source: PacedCopy, text: Sequence[int]) -> list[int]:
+    """Rounds over a text that is what the target says, whatever is guessed; the widths that they took."""
+    at, taken = 2, []
+    source.extend(text[:at])
+    while at < len(text):
+        guesses = source.propose(len(text) - at - 1).tokens
+        kept = 0
+        while kept < len(guesses) and guesses[kept] == text[at + kept]:
+            kept += 1
+        taken.append(len(guesses))
+        source.extend(text[at : at + kept + 1])
+        at += kept + 1
+    return taken
+
+
+def noise(count: int, seed: int = 1) -> list[int]:
+    """Tokens of few kinds, so that the newest one always stood before, and what followed it says nothing."""
+    rng = random.Random(seed)
+    return [rng.randrange(40) for _ in range(count)]
+
+
+def test_a_text_without_repetition_costs_hardly_more_than_plain() -> None:
+    source, pace = copier()
+    text = noise(600)
+    follow(source, text)
+    assert pace.ms < 1.02 * pace.costs[0] * (len(text) - 2)
+    assert pace.plain_rounds > 500
+
+
+def test_copies_fill_their_width_and_dear_rows_are_left_out() -> None:
+    text = noise(40) * 5
+    source, pace = copier()
+    assert max(follow(source, text)) == 15
+    assert pace.ms < 0.5 * pace.costs[0] * len(text)
+    source, pace = copier(DEAR)
+    assert set(follow(source, text)) == {0}
+
+
+def test_a_text_that_changes_is_followed_within_some_dozens_of_tokens() -> None:
+    source, _ = copier()
+    seen, new = noise(100), noise(250, 2)
+    taken = follow(source, [*seen, *seen, *new, *new])
+    first = next(i for i, n in enumerate(taken) if n > 8)  # the copy begins
+    rest = taken[first:]
+    quiet = next(i for i in range(len(rest)) if sum(rest[i : i + 20]) <= 5)  # and has ended
+    assert quiet < 60
+    again = next(i for i, n in enumerate(rest[quiet:]) if n > 8)
+    assert sum(n for n in rest[quiet:][:again]) < 60, "few guesses while nothing repeats"
+    assert max(rest[quiet + again :]) == 15
+
+
+def test_matches_learn_from_what_was_tried_and_in_shadow() -> None:
+    matches = Matches()
+    proposal = chain([1, 2, 3, 4], "lookup", chances=[PRIOR[1]] * 4)
+    matches.score(proposal, 2, [1, 2, 3])
+    assert (matches.tried, matches.accepted, matches.untried, matches.missed) == (2, 2, 1, 1)
+    better = matches.chance(PRIOR[1])
+    assert better > PRIOR[1]
+    assert matches.chance(PRIOR[4]) > PRIOR[4], "a text that copies does so after other matches too"
+    matches.score(proposal, 0, [9])
+    assert (matches.tried, matches.accepted, matches.untried, matches.missed) == (2, 2, 2, 1)
+    assert matches.chance(PRIOR[1]) < better
+
+
+def test_a_tree_is_scored_along_the_text() -> None:
+    """Of guesses 5 and 6 behind the text and 7 behind 6: the text went 6, 7, so 5 was wrong and the others right."""
+    matches = Matches()
+    tree = Proposal((Guess(5, ROOT, "r", chance=0.5), Guess(6, ROOT, "r", chance=0.2), Guess(7, 1, "r", chance=0.2)))
+    assert matches.reach(tree) == pytest.approx([
+        matches.chance(0.5), matches.chance(0.2), matches.chance(0.2) ** 2
+    ])  # fmt: skip
+    matches.score(tree, 3, [6, 7, 8])
+    assert (matches.tried, matches.accepted) == (3, 2)
+
+
+def test_doubts_learn_by_class() -> None:
+    doubts = Doubts(((0.5, 0.4, 0.5), (1.0, 0.9, 0.5)))
+    for _ in range(40):
+        doubts.score(0.95, right=False)
+    low, high = doubts.right
+    assert low == 0.4
+    assert high < 0.3
+    assert doubts.share[1] > 0.8
+    assert doubts.scored == 40
+    assert (doubts.stop(0), doubts.stop(1), doubts.stop(2)) == (0.0, 0.5, 0.0)
+
+
+@dataclass
+class Wishful:
+    """A draft model that asks for a value."""
+
+    value: float
+    can: bool = True
+
+    def offer(self, limit: int, costs: Sequence[float], rate: float, best: float, left: int) -> Steps:
+        return Steps(self.value, min(3, limit), 1) if self.can and self.value > best else NO_STEPS
+
+
+@dataclass
+class Copying:
+    """A free source that offers guesses of this reach."""
+
+    chances: tuple[float, ...]
+
+    def reach(self, limit: int) -> Sequence[float]:
+        return self.chances[:limit]
+
+
+def test_the_best_option_takes_the_round() -> None:
+    copying, low, high = Copying((0.9, 0.8)), Wishful(0.1), Wishful(5.0)
+    pace = Pace(XEON, 16)
+    pace.begin([copying], [low, high])
+    assert pace.copied(copying, 9) == 0
+    assert pace.stepped(low, 9) is NO_STEPS
+    assert pace.stepped(high, 9).most == 3
+    pace.spend(30.0, 2)
+    pace.settle(3)
+    pace.settle(3)  # another source's turn to say so
+    assert (pace.tokens, pace.ms) == (3, pytest.approx(30 + pace.costs[2]))
+    high.can = False
+    assert pace.copied(copying, 9) == 2
+    assert pace.stepped(high, 9) is NO_STEPS
+
+
+def play(target: ToyModel, draft: ToyModel, facts: Facts, tokens: int = 128, prompt: str = "abc " * 12) -> Pace:
+    """A generation of the preset `paced`; exact, and its pace."""
+    costs = dict(facts.target.points)
+    model = Model(ToyBackend(target), costs, 0.0, Drafter(lambda _: ToyBackend(draft), lambda _: DRAFT_COSTS), facts)
+    settings = Settings(pipeline=WITHOUT_COPIES, max_tokens=tokens)
+    pace = model.pace()
+    request = replace(model.request(model.encode(prompt), settings, 0.0), end_ids=frozenset())
+    stream = Stream(request, Context(model.session), model.backend.detokeniser(), model.bound(settings, GREEDY, pace))
+    alone = Stream(request, Context(model.session), model.backend.detokeniser(), model.bound(PLAIN, GREEDY))
+    assert stream.result.tokens == alone.result.tokens
+    return pace
+
+
+WITHOUT_COPIES: Pipeline = parse(
+    "g = draft(model, of=draft, width=8, law=coupled, paced=true)\nv = verify(g)\na = accept(v)\ncommit(a)", "paced"
+)
+PLAIN = Settings(pipeline=presets.load("plain"), max_tokens=128)
+TARGET = ToyModel(order=3)
+
+
+def test_a_perfect_draft_is_used() -> None:
+    pace = play(TARGET, TARGET, XEON)
+    assert pace.ms < 0.6 * pace.costs[0] * pace.tokens
+
+
+def test_a_hopeless_draft_costs_little() -> None:
+    pace = play(TARGET, ToyModel(order=1), XEON)
+    assert pace.ms < 1.02 * pace.costs[0] * pace.tokens + 60
+
+
+def test_a_long_prompt_is_not_read_for_a_draft_that_cannot_earn_it() -> None:
+    slow = replace(XEON, models={"draft": replace(XEON.models["draft"], prompt_ms=40.0)})
+    pace = play(TARGET, TARGET, slow)
+    assert pace.ms == pytest.approx(pace.costs[0] * pace.tokens)
+
+
+def test_what_was_learned_is_kept_for_the_next_turn() -> None:
+    pace = Pace(XEON, 16)
+    assert pace.matches("g") is pace.matches("g")
+    assert pace.doubts("h", ((1.0, 0.5, 1.0),)) is pace.doubts("h", ((1.0, 0.9, 1.0),))
