@@ -56,7 +56,7 @@ DEFER = Pipeline(
 
 def plain(proposal: Proposal) -> list[Any]:
     """All there is to a proposal, without arrays."""
-    return [replace(guess, q=None if guess.q is None else tuple(guess.q)) for guess in proposal.guesses]
+    return [guess._replace(q=None if guess.q is None else tuple(guess.q)) for guess in proposal.guesses]
 
 
 def trace(round_: Round, script: Script, limits: Sequence[int]) -> list[Any]:

@@ -106,7 +106,7 @@ def fresh(statement: Draft, sampling: Sampling, text: Sequence[int], turn: int, 
 
 def assert_same(ours: Proposal, theirs: Proposal) -> None:
     """Equal, q included."""
-    assert [replace(each, q=None) for each in ours.guesses] == [replace(each, q=None) for each in theirs.guesses]
+    assert [each._replace(q=None) for each in ours.guesses] == [each._replace(q=None) for each in theirs.guesses]
     for mine, other in zip(ours.guesses, theirs.guesses, strict=True):
         assert np.array_equal(mine.q, other.q) if mine.q is not None else other.q is None  # type: ignore[arg-type]
 

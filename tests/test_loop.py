@@ -46,7 +46,7 @@ def bound(width: int | None, sampling: Sampling = GREEDY) -> Bound:
     if width is None:
         return bind(presets.load("plain"), no_source, sampling)
     pace = Pace(FLAT, width + 1)
-    source = PacedCopy("g", LookupSource("lookup", width), pace, width)
+    source = PacedCopy(LookupSource("lookup", width), pace, pace.matches("g"), width)
     pace.begin([source], [])
     return bind(presets.load("lookup"), lambda _: source, sampling)
 

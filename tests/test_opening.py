@@ -179,10 +179,10 @@ def test_a_second_look_at_a_pair_keeps_its_counts(workshop: Workshop) -> None:
 
 def test_a_hurried_profile_is_made_again(workshop: Workshop, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(opening, "QUICK", replace(opening.QUICK, limit_s=1e-9))
-    for looks in range(1, 4):
+    for looks in range(1, MOST_LOOKS):
         workshop.opening.facts(workshop.target, workshop.drafter())
         assert (read(workshop.file).how, read(workshop.file).target.looks) == ("hurried", looks)
-    assert read(workshop.file).counts.answers == 3
+    assert read(workshop.file).counts.answers == MOST_LOOKS - 1
     monkeypatch.undo()
     workshop.__post_init__()
     for _ in range(2):

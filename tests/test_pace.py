@@ -38,7 +38,7 @@ DEAR = replace(XEON, target=Curve.of({1: 20.0, 2: 60.0}))
 
 def copier(facts: Facts = XEON, width: int = 15) -> tuple[PacedCopy, Pace]:
     pace = Pace(facts, width + 1)
-    source = PacedCopy("g", LookupSource("lookup", width), pace, width)
+    source = PacedCopy(LookupSource("lookup", width), pace, pace.matches("g"), width)
     pace.begin([source], [])
     return source, pace
 
@@ -116,6 +116,14 @@ def test_a_tree_is_scored_along_the_text() -> None:
     ])  # fmt: skip
     matches.score(tree, 3, [6, 7, 8])
     assert (matches.tried, matches.accepted) == (3, 2)
+
+
+def test_what_was_measured_is_half_of_the_prior() -> None:
+    matches = Matches(((1, 0.9, 0.5), (24, 1.0, 0.4), (3, 0.9, 0.01)))
+    odds = (PRIOR[0] / (1 - PRIOR[0]) * 0.9 / 0.1) ** 0.5
+    assert matches.chance(PRIOR[0]) == pytest.approx(odds / (1 + odds))
+    assert PRIOR[-1] < matches.chance(PRIOR[-1]) < 0.98
+    assert matches.chance(PRIOR[2]) == pytest.approx(PRIOR[2]), "hardly ever seen"
 
 
 def test_doubts_learn_by_class() -> None:

@@ -2,8 +2,9 @@
 
 import pytest
 
-from foretell.api import Model
+from foretell.api import Model, load
 from foretell.backend.toy import ToyBackend, ToyModel
+from foretell.cost.facts import Facts
 from foretell.errors import UsageError
 from foretell.ir import presets
 from foretell.ir.ops import Draft
@@ -12,6 +13,7 @@ from foretell.passes.levels import LEVELS
 from foretell.passes.levels import level as level_of
 from foretell.passes.rewrite import of_kind
 from foretell.runtime.drafter import Drafter
+from foretell.runtime.opening import Opening
 from foretell.runtime.paced import PacedCopy
 from foretell.runtime.settings import Settings
 
@@ -133,6 +135,19 @@ def test_route_sends_the_whole_query_to_one_model(model: Model, threshold: int, 
     text = f"route(small=draft, rule=chow, threshold={threshold})\nv = verify()\na = accept(v)\ncommit(a)"
     result = model.generate(PROMPT, max_tokens=30, pipeline=parse(text, "route"))
     assert result.tokens == Model(chosen, {1: 1.0}).generate(PROMPT, max_tokens=30).tokens
+
+
+def test_a_draft_model_is_closed_when_loading_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    closed: list[Drafter] = []
+
+    def failing(*_: object) -> Facts:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Opening, "facts", failing)
+    monkeypatch.setattr(Drafter, "close", closed.append)
+    with pytest.raises(KeyboardInterrupt):
+        load("toy", draft="toy")
+    assert len(closed) == 1
 
 
 def test_what_a_pipeline_lacks_is_said(model: Model) -> None:

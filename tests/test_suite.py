@@ -260,6 +260,15 @@ def test_a_record_that_broke_off_is_gone_on_with(tmp_path: Path) -> None:
     assert list(found.facts["pipelines"]) == ["plain", "lookup"]
 
 
+def test_a_level_may_come_to_another_pipeline_on_a_later_load(tmp_path: Path) -> None:
+    path = tmp_path / "record.jsonl"
+    first, later = (FACTS | {"pipelines": {"O2": {"origin": "level", "pipeline": each}}} for each in "ab")
+    assert Record(path, first, [A], resume=False).changed == []
+    assert Record(path, first, [A], resume=True).changed == []
+    assert Record(path, later, [A], resume=True).changed == ["O2"]
+    assert read(path).facts["pipelines"]["O2"]["pipeline"] == "b"
+
+
 def test_a_record_of_something_else_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "record.jsonl"
     Record(path, FACTS, [A, B], resume=False)

@@ -28,6 +28,7 @@ A stop string is cut off; sampling is repeatable by its seed:
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from time import perf_counter
 from types import TracebackType
@@ -47,6 +48,7 @@ from foretell.runtime.choose import DRAFT, choose, constrained, facts
 from foretell.runtime.context import Context
 from foretell.runtime.drafter import Drafter
 from foretell.runtime.events import Result
+from foretell.runtime.history import History, Message, checked_text, common
 from foretell.runtime.loop import OnPrompt, Request, Stream
 from foretell.runtime.opening import Opening
 from foretell.runtime.pace import Pace
@@ -55,8 +57,6 @@ from foretell.runtime.settings import Options, Settings
 
 if TYPE_CHECKING:
     from foretell.models.sources import Progress
-
-Message = Mapping[str, str]  # role ("system", "user", "assistant") and content
 
 
 def load(
@@ -307,9 +307,8 @@ class Chat:
         self.model = model
         self.system = system
         self.dropped = self.reused_tokens = 0
-        self._messages: list[dict[str, str]] = []
+        self._history = History(partial(model.render, system=system), model.backend.codec, model.context)
         self._context = Context(model.session)
-        self._known: tuple[str, list[int]] = ("", [])  # rendered text so far and exactly its tokens, as generated
         self._asked: tuple[str, str, list[int]] = ("", "", [])  # question, rendered prompt, its tokens
         self._stream: Stream | None = None
         self._pace = model.pace()  # learns through all turns
@@ -319,7 +318,7 @@ class Chat:
         """The finished turns so far, without the system message."""
         if self._stream is not None and self._stream.finished:
             self._remember()
-        return list(self._messages)
+        return list(self._history.messages)
 
     def send(self, text: str, *, on_prompt: OnPrompt | None = None, **options: Unpack[Options]) -> Stream:
         """Say something; the stream is the answer. An unfinished answer before it is finished first."""
@@ -327,13 +326,13 @@ class Chat:
         self._remember()
         question = {"role": "user", "content": checked_text(text)}
         check_unrouted(settings.pipeline)
-        rendered, ids, dropped = self._fit(question, settings)
+        rendered, ids, dropped = self._history.fit(question, settings.max_tokens)
         request = self.model.request(ids, settings, started)
         bound = self.model.bound(settings, request.sampling, self._pace)
         stream = Stream(request, self._context, self.model.backend.detokeniser(), bound, on_prompt=on_prompt)
-        del self._messages[:dropped]
+        del self._history.messages[:dropped]
         self.dropped = dropped
-        self.reused_tokens = _common(self._context.tokens, ids)
+        self.reused_tokens = common(self._context.tokens, ids)
         self._asked, self._stream = (text, rendered, ids), stream
         return stream
 
@@ -341,8 +340,8 @@ class Chat:
         """Forget all turns."""
         if self._stream is not None:
             self._stream.close()
-        self._stream, self._known = None, ("", [])
-        self._messages.clear()
+        self._stream = None
+        self._history.clear()
         self._context.cut(0)
 
     def close(self) -> None:
@@ -355,38 +354,9 @@ class Chat:
         if self._stream is None:
             return
         stream, self._stream = self._stream, None  # let go first: one that failed must not fail every later turn
-        result, (question, rendered, ids) = stream.result, self._asked
-        if not result.tokens:
-            return
-        self._messages += [{"role": "user", "content": question}, {"role": "assistant", "content": result.text}]
-        codec = self.model.backend.codec
-        whole = codec.decode(result.tokens) == result.text  # else a token was cut by a stop string
-        answer = codec.protect(result.text)
-        self._known = (rendered + answer, [*ids, *result.tokens]) if whole else ("", [])
-
-    def _fit(self, question: Message, settings: Settings) -> tuple[str, list[int], int]:
-        """The prompt as text and ids, and how many of the oldest messages it leaves out.
-
-        Messages are left out when no room for the answer remains: then so many that half the context is free,
-        because everything that is kept must be read again.
-        """
-        size = self.model.context
-        reserve = min(settings.max_tokens or size, size // 4)
-        rendered, ids = self._encode([*self._messages, question])
-        dropped = 0
-        if len(ids) + reserve > size:
-            while dropped < len(self._messages) and len(ids) > size // 2:
-                dropped += 2
-                rendered, ids = self._encode([*self._messages[dropped:], question])
-        return rendered, ids, dropped
-
-    def _encode(self, messages: Sequence[Message]) -> tuple[str, list[int]]:
-        """Text and ids; tokens that the model itself wrote are taken over, not encoded again."""
-        rendered, codec = self.model.render(messages, self.system), self.model.backend.codec
-        text, ids = self._known
-        if ids and rendered.startswith(text):
-            return rendered, ids + codec.encode_protected(rendered[len(text) :])
-        return rendered, codec.with_bos(codec.encode_protected(rendered))
+        result = stream.result
+        if result.tokens:
+            self._history.add(*self._asked, result)
 
 
 def _check(threads: int | None, context: int | None) -> None:
@@ -395,23 +365,3 @@ def _check(threads: int | None, context: int | None) -> None:
         raise UsageError(f"threads is {threads}, must be between 1 and the number of processors, {processors}")
     if context is not None and context < 2:
         raise UsageError(f"context is {context}, must be 2 or more")
-
-
-def checked_text(prompt: str) -> str:
-    """The prompt, if it is one; a ForetellError says what is wrong with it."""
-    if not prompt.strip():
-        raise ForetellError("the prompt is empty: give a text as an argument or on standard input")
-    try:
-        prompt.encode()
-    except UnicodeEncodeError as error:
-        raise ForetellError(
-            f"the prompt is not valid UTF-8 at character {error.start}: give it as UTF-8 text"
-        ) from error
-    return prompt
-
-
-def _common(ours: Sequence[int], theirs: Sequence[int]) -> int:
-    for count, (a, b) in enumerate(zip(ours, theirs, strict=False)):
-        if a != b:
-            return count
-    return min(len(ours), len(theirs))

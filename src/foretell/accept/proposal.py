@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from numpy.typing import NDArray
 
@@ -10,8 +10,7 @@ ROOT = -1  # the parent of a guess that follows the newest token of the text
 Weights = NDArray[Any]  # a distribution over the vocabulary: float64, or Fractions in tests that enumerate
 
 
-@dataclass(frozen=True, slots=True)
-class Guess:
+class Guess(NamedTuple):
     """A guessed token.
 
     parent: index of an earlier guess, or ROOT. source: who guessed it. law: see `foretell.ir.ops.Law`.

@@ -1,8 +1,7 @@
 """What an acceptance rule sees and gives. Each rule has a file of its own."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from foretell.accept.proposal import Proposal, Weights
 
@@ -34,8 +33,7 @@ class Chance(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(NamedTuple):
     """What a rule decided.
 
     path: the guesses that are kept, from the first down. bonus: the target's token behind them; None when it was not

@@ -198,8 +198,8 @@ def _warn_of_draft(model: "Model") -> None:
 
 def read_prompt(argument: str | None) -> str:
     """The prompt: the argument, or standard input when there is none or it is `-`."""
-    from foretell.api import checked_text
     from foretell.errors import ForetellError, UsageError
+    from foretell.runtime.history import checked_text
 
     if argument is not None and argument != "-":
         return checked_text(argument)

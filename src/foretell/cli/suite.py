@@ -108,7 +108,12 @@ def recording(
 
     if path is None and resume:
         raise UsageError("there is nothing to resume: give --record too")
-    return None if path is None else Record(path, facts, prompts, resume=resume)
+    if path is None:
+        return None
+    record = Record(path, facts, prompts, resume=resume)
+    for name in record.changed:
+        typer.echo(f"warning: {name} came to another pipeline before; its figures will be of both", err=True)
+    return record
 
 
 def answers(

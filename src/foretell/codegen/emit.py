@@ -93,7 +93,8 @@ class _Emitter:
     def _emit(self, statement: Statement) -> str:
         match statement:
             case Draft(name=name, width=width):
-                return f"{self._new(name)} = parts.sources[{json.dumps(name)}].propose(min({width}, limit))"
+                limit = "limit" if statement.paced else f"min({width}, limit)"  # a paced source looks ahead
+                return f"{self._new(name)} = parts.sources[{json.dumps(name)}].propose({limit})"
             case Merge(name=name, width=width):
                 joined = ", ".join(self._variables[each] for each in statement.proposals)
                 return f"{self._new(name)} = merge([{joined}], min({width}, limit))"

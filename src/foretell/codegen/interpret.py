@@ -22,7 +22,8 @@ def interpret(pipeline: Pipeline) -> Round:
         for statement in pipeline.statements:
             match statement:
                 case Draft(name=name):
-                    proposals[name] = parts.sources[name].propose(min(statement.width, limit))
+                    room = limit if statement.paced else min(statement.width, limit)  # a paced source looks ahead
+                    proposals[name] = parts.sources[name].propose(room)
                 case Merge(name=name):
                     joined = [proposals[each] for each in statement.proposals]
                     proposals[name] = merge(joined, min(statement.width, limit))

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from foretell.accept.proposal import Proposal, Weights
 from foretell.accept.rule import Chance, Rule, Target, Verdict
@@ -32,8 +32,7 @@ class Parts:
     verifier: Verifier
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(NamedTuple):
     """A round's proposal (after merging and deferring) and what became of it."""
 
     proposal: Proposal

@@ -39,7 +39,8 @@ class Record:
         prompts: those that are run; class and id together must tell them apart.
         resume: go on with a file, whose facts must be the same.
 
-    `runs` are those of these prompts that the file had.
+    `runs` are those of these prompts that the file had. `changed` are levels that came to other pipelines before: what
+    they come to may differ from load to load, as what is known of the machine does.
     """
 
     def __init__(self, path: Path, facts: Mapping[str, Any], prompts: Sequence[Prompt], *, resume: bool) -> None:
@@ -47,6 +48,7 @@ class Record:
         if len(by_id) < len(prompts):
             raise ForetellError("two prompts of a class have the same id: a record needs ids that differ")
         self.runs: list[Run] = []
+        self.changed: list[str] = []
         self._path = path
         if path.exists() and not resume:
             raise UsageError(f"{path} exists: give --resume to go on with it, or another --record")
@@ -54,6 +56,8 @@ class Record:
             before = read(path)
             _check_same(path, before.facts, facts)
             _mend(path)
+            known, now = before.facts[_PIPELINES], facts[_PIPELINES]
+            self.changed = [name for name, its in now.items() if known.get(name, its) != its]
             self.runs = [
                 Run(by_id[run.prompt.klass, run.prompt.id], run.configuration, run.result, run.repeat)
                 for run in before.runs
@@ -115,7 +119,7 @@ def _check_same(path: Path, before: Mapping[str, Any], now: Mapping[str, Any]) -
                 "give another --record, or the same options"
             )
     for name, its in now[_PIPELINES].items():
-        if before[_PIPELINES].get(name, its) != its:
+        if before[_PIPELINES].get(name, its) != its and its.get("origin") != "level":
             raise UsageError(f"{path} was recorded with another pipeline {name}: give another --record")
 
 

@@ -27,8 +27,8 @@ class Approximate:
             if draft.source != "model":
                 continue
             known = facts.model(draft.of)
-            settings = product(("", *known.precisions), (0, *known.vocabularies))
-            changes = (replace(draft, precision=precision, vocabulary=size) for precision, size in settings)
+            settings = {*product((0, *known.vocabularies), ("", *known.precisions)), *known.forms}
+            changes = (replace(draft, precision=precision, vocabulary=size) for size, precision in sorted(settings))
             best = cheapest(pipeline, (changed(pipeline, draft, each) for each in changes), facts)
             if best is not pipeline:
                 now = next(each for each in of_kind(best, Draft) if each.name == draft.name)

@@ -18,7 +18,8 @@ from foretell.runtime.bind import Bound, bind
 from foretell.runtime.choose import DRAFT
 from foretell.runtime.drafter import Drafter
 from foretell.runtime.pace import Pace
-from foretell.runtime.paced import PacedCopy, PacedModel
+from foretell.runtime.paced import PacedCopy
+from foretell.runtime.paced_model import PacedModel
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +58,11 @@ class Binding:
         if statement.source == "model":
             return self._model(statement, pipeline)
         source = sources.make(statement, self.sampling, self.vocabulary, walk=self.walk)
-        return PacedCopy(statement.name, source, self.pace, statement.width) if statement.paced else source
+        if not statement.paced:
+            return source
+        known = self.facts.sources.get(statement.source)
+        matches = self.pace.matches(statement.name, known.calibration if known else ())
+        return PacedCopy(source, self.pace, matches, statement.width)
 
     def _model(self, statement: Draft, pipeline: Pipeline) -> Source:
         if self.drafter is None or statement.of != DRAFT:

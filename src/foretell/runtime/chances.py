@@ -7,20 +7,22 @@ came anyway says whether they were right: so a source that was switched off come
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
-from math import exp
+from math import exp, sqrt
 from typing import Final
 
 from foretell.accept.proposal import ROOT, Proposal
 from foretell.cost.model import USUAL
-from foretell.draft.lookup import PRIOR
+from foretell.draft.lookup import PRIOR, chance
 
 PRIOR_WEIGHT: Final = 12.0  # guesses that the prior of a class counts for
 FADE: Final = 0.98  # per scored guess of a class: a memory of about 50
 MOOD_STEP: Final = 0.5  # of log odds, for a guess that came as a full surprise
-SHARE_FADE: Final = 0.95  # per guess of a draft model: a memory of about 20
+NEWEST: Final = 0.05  # what a guess of a draft model counts for in the shares of classes: a memory of about 20
+SHARES: Final = 8.0  # guesses that the prior of the shares counts for
 
 KINDS: Final = (0.04, 0.1, *PRIOR)  # classes of guesses by what their source thinks of them
-_ODDS: Final = tuple(p / (1 - p) for p in KINDS)
+LEAST_SHARE: Final = 0.05  # of guesses, for a measured class to count
+SUREST: Final = 0.98  # whatever was measured
 
 
 class Matches:
@@ -30,13 +32,17 @@ class Matches:
     common is learned as one number, added to the log odds of the prior, by a step of gradient descent per guess; the
     counts of a class say how it differs from that.
 
+    Args:
+        measured: of a profile, by the length of the match that a guess continues: (shortest, how often right, share).
+
     Counters: `tried` guesses and how many were `accepted`; `untried` ones scored in shadow and how many were `missed`
     (right).
     """
 
-    __slots__ = ("_hits", "_mood", "_trials", "accepted", "missed", "tried", "untried")
+    __slots__ = ("_hits", "_mood", "_odds", "_trials", "accepted", "missed", "tried", "untried")
 
-    def __init__(self) -> None:
+    def __init__(self, measured: Sequence[tuple[int, float, float]] = ()) -> None:
+        self._odds = _odds(measured)
         self._hits, self._trials = [0.0] * len(KINDS), [0.0] * len(KINDS)
         self._mood = 0.0
         self.tried = self.accepted = self.untried = self.missed = 0
@@ -45,8 +51,8 @@ class Matches:
         """Of each guess, the chance that it is right and all guesses that it hangs on."""
         out: list[float] = []
         for guess in proposal.guesses:
-            chance = self.chance(guess.chance)
-            out.append(chance if guess.parent == ROOT else chance * out[guess.parent])
+            right = self.chance(guess.chance)
+            out.append(right if guess.parent == ROOT else right * out[guess.parent])
         return out
 
     def chance(self, thought: float) -> float:
@@ -82,8 +88,18 @@ class Matches:
                 depths[i] = depth + 1
 
     def _expected(self, kind: int) -> float:
-        odds = _ODDS[kind] * exp(self._mood)
+        odds = self._odds[kind] * exp(self._mood)
         return odds / (1 + odds)
+
+
+def _odds(measured: Sequence[tuple[int, float, float]]) -> list[float]:
+    """Prior odds of each class: the usual ones, and where enough was measured, half-way between both in log odds."""
+    odds = [p / (1 - p) for p in KINDS]
+    for shortest, right, share in measured:
+        if share >= LEAST_SHARE:
+            kind, seen = _kind(chance(shortest)), min(max(right, 1 - SUREST), SUREST)
+            odds[kind] = sqrt(odds[kind] * seen / (1 - seen))
+    return odds
 
 
 def _kind(thought: float) -> int:
@@ -120,6 +136,7 @@ class Doubts:
         self._hits[kind] = self._hits[kind] * FADE + right
         self._trials[kind] = self._trials[kind] * FADE + 1
         self.right[kind] = self._hits[kind] / self._trials[kind]
-        self.share = [share * SHARE_FADE for share in self.share]
-        self.share[kind] += 1 - SHARE_FADE
         self.scored += 1
+        new = max(NEWEST, 1 / (SHARES + self.scored))
+        self.share = [share * (1 - new) for share in self.share]
+        self.share[kind] += new

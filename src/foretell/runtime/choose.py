@@ -9,6 +9,7 @@ from foretell.cost.curve import Curve
 from foretell.cost.facts import Facts
 from foretell.ir.ops import Draft, Merge, Pipeline, Verify
 from foretell.passes.levels import level
+from foretell.passes.pace import roomy
 from foretell.passes.rewrite import changed, of_kind
 
 DRAFT: Final = "draft"  # what pipelines call the draft model
@@ -56,7 +57,7 @@ def constrained(pipeline: Pipeline) -> Pipeline:
         draft = Draft("grammar", "grammar")
         joined = Merge("limited", (draft.name, verify.proposal), 2 * draft.width)
         new = (draft, joined, replace(verify, proposal=joined.name, constrained=True))
-    return changed(pipeline, verify, *new)
+    return roomy(changed(pipeline, verify, *new))
 
 
 def _prompt_ms(costs: Mapping[int, float]) -> float:

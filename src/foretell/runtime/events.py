@@ -1,14 +1,13 @@
 """What a generation gives: one event per token while it runs, one result at the end."""
 
 from dataclasses import dataclass, fields
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 Finish = Literal["stop", "length", "cancelled"]
 Alternative = tuple[int, float]  # token id and log-probability
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(NamedTuple):
     """One generated token.
 
     token: its id. text: the text that it completes ("" when it ends inside a character).

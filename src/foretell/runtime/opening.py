@@ -24,7 +24,7 @@ from foretell.runtime.measure_plan import HURRIED, PASSES, QUICK, Plan
 if TYPE_CHECKING:
     from foretell.models.sources import Progress
 
-MOST_LOOKS: Final = 5  # a machine that is never quiet is measured on as many loads
+MOST_LOOKS: Final = 2  # a machine that is never quiet holds up no more loads than these
 ROOMY: Final = 512  # tokens of context in which most of the built-in prompts fit
 _PROBED: Final = 37  # every so many tokens are compared
 

@@ -72,9 +72,11 @@ class Pace:
         tokens, ms = self._recent
         return max(1 / self.costs[0], tokens / ms)
 
-    def matches(self, name: str) -> Matches:
-        """What was learned of the free source of this name."""
-        return self._matches.setdefault(name, Matches())
+    def matches(self, name: str, measured: Sequence[tuple[int, float, float]] = ()) -> Matches:
+        """What was learned of the free source of this name; at first, what was measured of it."""
+        if name not in self._matches:
+            self._matches[name] = Matches(measured)
+        return self._matches[name]
 
     def doubts(self, name: str, prior: Sequence[tuple[float, float, float]]) -> Doubts:
         """What was learned of the draft model of this name."""

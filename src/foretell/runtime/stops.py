@@ -1,7 +1,6 @@
 """Stop strings: text is released only once it cannot be the beginning of one, and cut where one begins."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 from foretell.runtime.events import Event
 
@@ -66,6 +65,6 @@ class StopStrings:
         """Release what comes before `end`; tokens without a character before it are dropped."""
         released = self._release_whole(end)
         if self._held and self._text and (rest := end - sum(len(event.text) for event in released)) > 0:
-            released.append(replace(self._held[0], text=self._text[:rest]))
+            released.append(self._held[0]._replace(text=self._text[:rest]))
         self._held, self._text = [], ""
         return released
