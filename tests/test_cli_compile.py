@@ -58,7 +58,7 @@ def test_facts_are_measured_where_models_are_given(capsys: pytest.CaptureFixture
     assert free["facts"] == "partly measured (assumed: chances of lookup)"
     assert "model" not in free["pipeline"]
     both = json.loads(compiled(capsys, "chain", "--model", "toy", "--draft", "toy", "--json"))
-    assert both["facts"] == "partly measured"
+    assert both["facts"] == "partly measured (assumed: chances of lookup, chances of draft)"
     half = json.loads(compiled(capsys, "chain", "--model", "toy", "--json"))
     assert half["facts"].endswith("all assumed of draft")
     assert both["price"] != half["price"]

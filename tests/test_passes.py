@@ -438,7 +438,7 @@ def test_priced_passes_never_raise_the_price(each: Pass, pipeline: Pipeline, fac
     assert price(after, facts).response_ms <= price(pipeline, facts).response_ms
 
 
-@settings(max_examples=50)
+@settings(max_examples=50, deadline=None)
 @given(well_formed(), facts())
 def test_all_passes_together(pipeline: Pipeline, facts: Facts) -> None:
     trace = run(pipeline, ALL, facts)

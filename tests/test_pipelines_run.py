@@ -144,7 +144,7 @@ def test_a_draft_model_is_closed_when_loading_fails(monkeypatch: pytest.MonkeyPa
         raise KeyboardInterrupt
 
     monkeypatch.setattr(Opening, "facts", failing)
-    monkeypatch.setattr(Drafter, "close", closed.append)
+    monkeypatch.setattr(Drafter, "close", lambda drafter: closed.append(drafter))  # noqa: PLW0108 — a method
     with pytest.raises(KeyboardInterrupt):
         load("toy", draft="toy")
     assert len(closed) == 1
