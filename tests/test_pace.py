@@ -3,18 +3,24 @@
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import pytest
 
+from foretell.accept.chance import KeyedChance
 from foretell.accept.proposal import ROOT, Guess, Proposal, chain
 from foretell.accept.sampling import GREEDY
 from foretell.api import Model
+from foretell.backend.protocol import Want
 from foretell.backend.toy import ToyBackend, ToyModel
 from foretell.cost.assumed import assumed
 from foretell.cost.choice import NO_STEPS, Steps
 from foretell.cost.curve import Curve
 from foretell.cost.facts import Facts
+from foretell.draft.likely import Likely
 from foretell.draft.lookup import PRIOR, LookupSource
+from foretell.draft.model import ModelSource
+from foretell.draft.reader import Reader
 from foretell.ir import presets
 from foretell.ir.ops import Pipeline
 from foretell.ir.text import parse
@@ -24,6 +30,7 @@ from foretell.runtime.drafter import Drafter
 from foretell.runtime.loop import Stream
 from foretell.runtime.pace import Pace
 from foretell.runtime.paced import PacedCopy
+from foretell.runtime.paced_model import PIECE, PacedModel
 from foretell.runtime.settings import Settings
 
 DRAFT_COSTS = {1: 9.0, 2: 10.0, 4: 11.0, 8: 13.5, 16: 19.0}
@@ -203,6 +210,31 @@ def test_a_perfect_draft_is_used() -> None:
 def test_a_hopeless_draft_costs_little() -> None:
     pace = play(TARGET, ToyModel(order=1), XEON)
     assert pace.ms < 1.02 * pace.costs[0] * pace.tokens + 60
+
+
+def test_a_long_text_is_compared_in_pieces() -> None:
+    """A draft model that was off for long finds more than a piece unread, and guesses behind that as if it had read on."""
+    backend = ToyBackend(TARGET)
+    ids = backend.codec.encode("abc " * 3)
+    text = list(Model(backend, {1: 1.0}).generate("abc " * 3, raw=True, max_tokens=3 * PIECE, level="O0").tokens)
+    picker, reader, pace = Likely("g", "coupled", GREEDY, 256), Reader(backend.session()), Pace(XEON, 16)
+    source = ModelSource("g", reader, picker, partial(KeyedChance, 0), width=8)
+    doubts = pace.doubts("g", ((1.0, 0.9, 1.0),))
+    draft = PacedModel(
+        source, reader, pace, doubts, want=Want(top=1), pass_ms=Curve.of(DRAFT_COSTS), prompt_ms=0.1, width=8
+    )
+    known = len(text) - 8
+    draft.extend([*ids, text[0]])
+    draft.extend(text[1:known])
+    pace.begin([], [draft])
+    for _ in range(40):
+        granted = pace.stepped(draft, 8)
+        if granted is not NO_STEPS:
+            break
+        pace.settle(1)
+    assert doubts.scored == known - 1 > 2 * PIECE
+    guesses = draft.propose(8).tokens
+    assert guesses == text[known : known + len(guesses)] != []
 
 
 def test_a_long_prompt_is_not_read_for_a_draft_that_cannot_earn_it() -> None:

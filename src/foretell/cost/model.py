@@ -109,14 +109,15 @@ def drafting_ms(length: int, pass_ms: Curve, inner: SourceFacts | None) -> list[
     """Milliseconds of a chain of 0, 1, ... `length` guesses.
 
     With an inner source (staged drafting, arXiv 2308.04623), each pass of the draft model also checks as many inner
-    guesses as are still of use, and keeps its own token behind the right ones.
+    guesses as are still of use, and keeps its own token behind the right ones. A tree has fewer levels than guesses.
     """
     if inner is None:
         return [n * pass_ms(1) for n in range(length + 1)]
     out = [0.0]
     for left in range(1, length + 1):
-        reach = (1.0, *reached([(at(inner.chances, i, 0.0), 0.0) for i in range(left - 1)]), 0.0)
-        rest = sum((reach[k] - reach[k + 1]) * out[left - 1 - k] for k in range(left))
+        depth = int((left - 1) / inner.level_rows)
+        reach = (1.0, *reached([(at(inner.chances, i, 0.0), 0.0) for i in range(depth)]), 0.0)
+        rest = sum((reach[k] - reach[k + 1]) * out[left - 1 - k] for k in range(depth + 1))
         helped = pass_ms(left) + inner.ms + rest
         alone = pass_ms(1) + inner.ms + out[left - 1]
         out.append(inner.offers * helped + (1 - inner.offers) * alone)

@@ -167,7 +167,7 @@ class PacedModel:
         for i in range(0, len(text), PIECE):
             piece = text[i : i + PIECE]
             scores = self._reader.step((), chain(piece, self.name), self._want)
-            self._reader.keep(range(len(piece)))
+            self._reader.keep(range(len(piece) - 1))  # the newest is read again: its scores are what comes next
             self._source.extend(piece)
             for token, said, logprob in zip(piece, scores.tokens.tolist(), scores.logprobs.tolist(), strict=False):
                 self.doubts.score(exp(logprob), said == token)
