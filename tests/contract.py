@@ -254,6 +254,9 @@ class SessionContract:
                 session.length(sequence + 50)
             with pytest.raises(ForetellError):
                 session.step(Rows([session.vocabulary], [ROOT], [sequence], [0]), Want())
+            for beyond in (-1, 1):
+                with pytest.raises(ForetellError):
+                    session.step(Rows([1], [ROOT], [sequence], [beyond]), Want())
             session.step(Rows([1, 2, 3], [ROOT, 0, ROOT], [sequence] * 3, [2]), Want())
             with pytest.raises(ForetellError):
                 session.commit(sequence, [1])

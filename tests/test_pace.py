@@ -213,7 +213,7 @@ def test_a_hopeless_draft_costs_little() -> None:
 
 
 def test_a_long_text_is_compared_in_pieces() -> None:
-    """A draft model that was off for long finds more than a piece unread, and guesses behind that as if it had read on."""
+    """A draft model that was off for long reads more than one, and guesses behind them as if it had read on."""
     backend = ToyBackend(TARGET)
     ids = backend.codec.encode("abc " * 3)
     text = list(Model(backend, {1: 1.0}).generate("abc " * 3, raw=True, max_tokens=3 * PIECE, level="O0").tokens)

@@ -112,6 +112,9 @@ class ToySession:
             if len(before) >= self._context:
                 raise ForetellError(f"row {i} is at position {len(before)}: the context holds {self._context} tokens")
             histories.append([*before, token])
+        if not all(0 <= row < len(histories) for row in rows.wanted):
+            last = len(histories) - 1
+            raise ForetellError(f"scores are wanted of rows {list(rows.wanted)}; the pass has rows 0 to {last}")
         self._rows = rows
         self.steps += 1
         return self._scores([histories[row] for row in rows.wanted], want)

@@ -14,7 +14,6 @@ A source that never pays, not even in the mood that suits it best, changes nothi
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import product
 from math import exp, log, pi, sqrt
 from typing import Final
 
@@ -144,13 +143,16 @@ def _case(
 
 
 def _cases(free: Sequence[_Free]) -> Iterator[tuple[float, list[_Free]]]:
-    """Which sources have guesses, and in what share of rounds."""
-    for offered in product((True, False), repeat=len(free)):
-        share = 1.0
-        for each, has in zip(free, offered, strict=True):
-            share *= each.offers if has else 1 - each.offers
-        if share > 0:
-            yield share, [each for each, has in zip(free, offered, strict=True) if has]
+    """Which sources have guesses, and in what share of rounds.
+
+    All of them look for the newest tokens in the same text: where one that seldom has guesses has some, so have those
+    that more often do.
+    """
+    ranked = sorted(free, key=lambda each: -each.offers)
+    shares = [1.0, *(each.offers for each in ranked), 0.0]
+    for count in range(len(ranked) + 1):
+        if shares[count] > shares[count + 1]:
+            yield shares[count] - shares[count + 1], ranked[:count]
 
 
 def _option(
