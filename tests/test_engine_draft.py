@@ -219,7 +219,7 @@ def test_an_interrupted_draft_commits_nothing(
         patch.setattr(teams, "LEAST_CHUNKS", 16)
         patch.setattr(shared, "continue_pass", interrupted)
         with pytest.raises(KeyboardInterrupt):
-            session.draft(at[0], [5], 12, Want(top=1))
+            session.draft(at[0], [5], 100, Want(top=1))
     assert session.length(at[0]) == PAGE - 2
     want = Want(top=1)
     assert_same(session.draft(at[0], [5], 6, want), draft_by_steps(other, at[1], [5], 6, want, 0.0, 0.0))
