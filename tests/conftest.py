@@ -8,6 +8,7 @@ import pytest
 from hypothesis import settings
 
 from foretell.engine.native import NativeModel
+from foretell.runtime.loop import Stream
 from tiny import Zoo
 
 # The same examples each time, so that a run of the tests depends on the code alone. HYPOTHESIS_PROFILE=search looks
@@ -16,11 +17,32 @@ settings.register_profile("same", derandomize=True)
 settings.register_profile("search", derandomize=False)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "same"))
 
+# Commands that tests run leave no records among those of the person who runs the tests.
+os.environ["FORETELL_RUNS"] = "0"
+
 GOLDEN = Path(__file__).parent / "golden"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--update-golden", action="store_true", help="write golden files instead of comparing with them")
+
+
+# A generation goes on without a draft source that fails. In tests that would hide mistakes, so there it is an error,
+# but for tests that ask for `dropping`.
+_drop = Stream._failed
+
+
+def _fail(stream: Stream, called: str, error: Exception) -> None:
+    raise AssertionError(f"the source {called} failed") from error
+
+
+Stream._failed = _fail  # type: ignore[method-assign]
+
+
+@pytest.fixture
+def dropping(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sources that fail are dropped, as they are outside of tests."""
+    monkeypatch.setattr(Stream, "_failed", _drop)
 
 
 @pytest.fixture

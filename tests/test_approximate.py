@@ -368,7 +368,11 @@ def test_every_approximation_has_a_pack_of_its_own(zoo: Zoo, cache_dir: Path, tm
     for count, each in enumerate(options, 1):
         with load(**each) as model:
             finite.append(np.flatnonzero(np.isfinite(logits_of(model)[0])).tolist())
-        assert len(list((tmp_path / "packed").glob("*.pack"))) == count
+        packs = {path.name: path.stat().st_size for path in (tmp_path / "packed").glob("*.pack")}
+        assert len(packs) == count
+    assert {name for name, size in packs.items() if 8 * size < packs["model-v1.pack"]} == {
+        name for name in packs if "-k" in name
+    }, "a cut has its outputs alone"
     assert [len(ids) for ids in finite] == [301, 30, 30, 301, 301, 30]
     assert (finite[1][0], finite[2][0]) == (0, 1)
     stems = [path.stem for path in (tmp_path / "packed").glob("*.pack")]

@@ -36,7 +36,7 @@ def possible(case: Case, sampling: Sampling) -> bool:
 
 
 @EVERY_ISA
-@settings(deadline=None, max_examples=80)
+@settings(deadline=None, max_examples=40)
 @given(
     case=cases(),
     sampling=SAMPLINGS,

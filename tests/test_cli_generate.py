@@ -23,7 +23,7 @@ TOY = ["--model", "toy"]
 FIELDS = [
     *("text", "tokens", "prompt_tokens", "tokens_per_s", "first_token_s", "response_s", "load_s", "rounds"),
     *("tokens_per_round", "acceptance", "guessed", "finish", "seed"),
-    "draft_passes",
+    *("draft_passes", "notes"),
 ]
 
 

@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from foretell import api
 from foretell.api import Model
 from foretell.backend.protocol import Rows, Scores, Want
 from foretell.backend.toy import ToyBackend, ToyModel, ToySession
@@ -22,7 +21,7 @@ from foretell.lab.contest import Contender, fixed_presets, report
 from foretell.lab.halves import against_best, best_fixed, halves
 from foretell.lab.suite import Ours, Prompt, Run, run_suite
 from foretell.lab.summary import OVERALL, summarise
-from foretell.runtime import bind, loop
+from foretell.runtime import bind
 from foretell.runtime.drafter import Drafter
 from foretell.runtime.settings import Options
 from test_audit import broken_build
@@ -107,8 +106,8 @@ def timed(monkeypatch: pytest.MonkeyPatch) -> Iterator[Model]:
         return step(self, rows, want)
 
     monkeypatch.setattr(ToySession, "step", passing)
-    for module in (loop, api):
-        monkeypatch.setattr(module, "perf_counter", lambda: now[0])
+    request = Model.request
+    monkeypatch.setattr(Model, "request", lambda *args: replace(request(*args), started_s=None, clock=lambda: now[0]))
     draft = ToyBackend(model=ToyModel(order=2, echo=2.0))
     costs = {1: 10.0, 8: 10.0}
     with Model(ToyBackend(), costs, drafter=Drafter(lambda _: draft, lambda _: {1: 4.0, 8: 4.0})) as model:

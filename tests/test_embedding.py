@@ -1,7 +1,7 @@
 """Embedding in generated code against `foretell.engine.dequantise`, bit for bit, in every format."""
 
 import ctypes
-from functools import cache
+from functools import cache, partial
 
 import numpy as np
 import pytest
@@ -17,8 +17,9 @@ ROWS = 37
 
 
 @cache
-def library(isa: str) -> Library:
-    return Library("embedding", embedding.EXPORTS, instruction_sets.ALL[isa], embedding.build, None)
+def library(isa: str, name: str) -> Library:
+    build = partial(embedding.build, name=name)
+    return Library(f"embedding_{name}", embedding.exports(name), instruction_sets.ALL[isa], build, None)
 
 
 def random_rows(name: str, width: int) -> np.ndarray:
@@ -50,7 +51,7 @@ def test_embedded_tokens_are_the_dequantised_rows(name: str, isa: str) -> None:
     record = np.zeros(embedding.FIELDS, np.int64)
     record[: embedding.OUT + 1] = frame.ctypes.data, data.ctypes.data, data.shape[1], width, out.ctypes.data
     call = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64, ctypes.c_int64)
-    run = call(library(isa)[f"embed_{name}"])
+    run = call(library(isa, name)[f"embed_{name}"])
     run(record.ctypes.data, 0, 20, 0)
     run(record.ctypes.data, 20, ROWS, 1)
     expected = dequantise(name, data.reshape(-1), (ROWS, width))[tokens]

@@ -28,7 +28,7 @@ class Bench:
 
     def __init__(self, instructions: str, cache_dir: Path) -> None:
         self.isa = choose(instructions)
-        self.kernels = Kernels(self.isa, LAYOUTS, cache_dir / "code")
+        self.kernels = Kernels(self.isa, LAYOUTS, (), cache_dir / "code")
         self._keep: list[object] = []
 
     def run(self, kernel: str, fields: list[int], begin: int, end: int) -> None:
@@ -367,6 +367,7 @@ def test_attend(bench: Bench, length: int, heads: int, kv_heads: int, size: int)
         work = np.array(tiles, np.int64)
         frame = np.zeros(frames.TOKENS, np.int64)
         partials = bench.buffer(4 * rows * heads * max(spans) * attention.partial_floats(size))
+        frame[frames.ROWS] = rows
         frame[frames.ROW_TABLE], frame[frames.TILE_TABLE] = bench.at(table), bench.at(work)
         frame[frames.SIDE], frame[frames.SIDE_SLOTS] = bench.at(side), bench.at(side_slots)
         frame[frames.PARTIALS], frame[frames.SPANS], frame[frames.SPLIT] = bench.at(partials), max(spans), partial

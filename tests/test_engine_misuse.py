@@ -1,13 +1,15 @@
 """What a person or a caller may do wrong: one line that says what happened, and nothing half-done."""
 
 import errno
+import os
 import re
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from foretell.backend.protocol import ROOT, Rows, Want
-from foretell.engine import jit
+from foretell.engine import builders, jit
 from foretell.engine.isa import choose
 from foretell.engine.kernels import Kernels
 from foretell.engine.layout import PAGE
@@ -170,7 +172,8 @@ def test_a_full_disk_while_kernels_are_kept(zoo: Zoo, tmp_path: Path, monkeypatc
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(jit.os, "fdopen", full)
+    monkeypatch.setattr(builders.sys, "executable", "")  # no processes that would keep them
+    monkeypatch.setattr(jit, "os", SimpleNamespace(fdopen=full, getpid=os.getpid))
     with pytest.raises(ForetellError, match=r"the disk of .* is full"):
         NativeModel.load(zoo.path("qwen2"), cache_dir=tmp_path)
     assert list((tmp_path / "code").iterdir()) == []
@@ -179,7 +182,7 @@ def test_a_full_disk_while_kernels_are_kept(zoo: Zoo, tmp_path: Path, monkeypatc
 @pytest.mark.parametrize("kind", ["empty", "half", "a bit"])
 def test_damaged_code_is_compiled_again(tmp_path: Path, kind: str) -> None:
     def load() -> list[Path]:
-        Kernels(choose("portable"), (), tmp_path)
+        Kernels(choose("portable"), (), (), tmp_path)
         return sorted(tmp_path.glob("*.o"))
 
     paths = load()

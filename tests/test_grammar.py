@@ -275,7 +275,9 @@ def test_rules_that_draw_keep_to_the_grammar(model: Model, rule: str) -> None:
         f"v = verify(g, constrained=true)\na = accept(v, rule={rule})\ncommit(a)"
     )
     for seed in range(20):
-        text = model.generate("x", grammar=FORCED, temperature=1, seed=seed, pipeline=pipeline).text
+        result = model.generate("x", grammar=FORCED, temperature=1, seed=seed, pipeline=pipeline)
+        assert result.draft_passes > 0
+        text = result.text
         assert (text[:3], text[3:6].isdigit(), text[6:9], text[9:] in {"foo", "bar"}) == ("abc", True, "xyz", True)
 
 

@@ -13,6 +13,7 @@ from llvmlite import ir
 
 from foretell.engine import intrinsics
 from foretell.engine import isa as instruction_sets
+from foretell.engine.dequantise import FORMATS
 from foretell.engine.emit import F16, F32, I8, I16, I32, I64, PTR, Fn, Value, vector
 from foretell.engine.isa import ALL, PORTABLE, choose
 from foretell.engine.jit import Library
@@ -184,9 +185,9 @@ def undefined_symbols(image: bytes) -> set[str]:
 
 @each_isa
 def test_objects_need_nothing_from_outside(instructions: str, cache_dir: Path) -> None:
-    Kernels(choose(instructions), LAYOUTS, cache_dir / "code")
+    Kernels(choose(instructions), LAYOUTS, FORMATS, cache_dir / "code")
     objects = sorted((cache_dir / "code").glob(f"*.{instructions}.*.o"))
-    assert len(objects) == len(modules(LAYOUTS))
+    assert len(objects) == len(modules(LAYOUTS, FORMATS))
     if objects[0].read_bytes()[:4] != b"\x7fELF":
         pytest.skip("only ELF objects are looked into")
     assert [path.name for path in objects if undefined_symbols(path.read_bytes())] == []
@@ -207,7 +208,7 @@ def test_portable_kernels_compile_for_other_processors(triple: str, features: st
         parsed.verify()
         return bytes(machine.emit_object(parsed))
 
-    for name, module in modules(("Q4_K", "Q5_1", "F16")).items():
+    for name, module in modules(("Q4_K", "Q5_1", "F16"), ("Q6_K", "Q4_1", "BF16")).items():
         assert undefined_symbols(image(partial(module.build, isa=PORTABLE))) == set(), name
 
 

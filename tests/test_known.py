@@ -74,6 +74,15 @@ PAIR = Profile(
 )
 
 
+def test_a_form_reads_prompts_as_its_weights_do() -> None:
+    read = {name: Spread(3, ms, ms) for name, ms in (("whole", 2.0), ("whole Q4_0", 1.5))}
+    drafts = {name: replace(each, prompt=read.get(name)) for name, each in PAIR.drafts.items()}
+    model = facts(replace(PAIR, drafts=drafts), "small").models["small"]
+    assert [model.trade(*form).prompt for form in ((0, "Q4_0"), (16384, "Q4_0"), (32768, ""), (0, ""))] == [
+        0.75, 0.75, 1.0, 1.0
+    ]  # fmt: skip
+
+
 def test_what_was_measured_is_taken() -> None:
     known = facts(PAIR, "small")
     assert known.origin == "measured"
@@ -109,7 +118,9 @@ def test_times_alone_leave_chances_assumed() -> None:
     known = facts(replace(PAIR, kinds={}))
     assert known.origin == "partly measured (assumed: chances of lookup, chances of draft)"
     assert known.sources == {"lookup": assumed().sources["lookup"]}
-    assert known.models["draft"] == replace(DRAFT, pass_ms=known.models["draft"].pass_ms, prompt_ms=2.0)
+    assert known.models["draft"] == replace(
+        DRAFT, pass_ms=known.models["draft"].pass_ms, prompt_ms=2.0, contexts={64: known.models["draft"].pass_ms}
+    )
     assert known.overhead_ms == 0.15
     alone = replace(PAIR, keys=Keys("m", "t"), drafts={}, kinds={}, overhead=None)
     assert facts(alone).models == {}

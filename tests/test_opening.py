@@ -1,5 +1,6 @@
 """When profiles are made, kept, distrusted and measured anew."""
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 import pytest
 
 import foretell
+from foretell.backend.native import NativeBackend
 from foretell.backend.toy import ToyBackend, ToyModel
 from foretell.profile.counts import Form
 from foretell.profile.file import BUILD, Profile, read, text
@@ -14,8 +16,9 @@ from foretell.profile.prompts import Prompt
 from foretell.profile.spread import Spread
 from foretell.runtime import measure, opening
 from foretell.runtime.drafter import Drafter
+from foretell.runtime.measure_draft import can_say
 from foretell.runtime.measure_plan import PASSES, Plan
-from foretell.runtime.opening import MOST_LOOKS, Opening
+from foretell.runtime.opening import LATER_S, MOST_LOOKS, Opening
 from tiny import Zoo
 
 NOISY = Spread(3, 1.0, 1.2)
@@ -47,6 +50,8 @@ class Workshop:
         self.monkeypatch.setattr(
             measure.passes, "in_turns", lambda timed, **_: [dict.fromkeys((1, 8), self.passes) for _ in timed]
         )
+        self.monkeypatch.setattr(measure.passes, "prompt", lambda *_, **__: SPREAD)
+        self.monkeypatch.setattr(measure, "overhead", lambda *_: SPREAD)
         self.monkeypatch.setattr(opening, "machine", lambda: "here")
         self.monkeypatch.setattr(measure, "machine", lambda: "here")
 
@@ -88,6 +93,8 @@ def test_with_a_draft_chances_are_measured_once(workshop: Workshop) -> None:
         known = workshop.opening.facts(workshop.target, drafter)
         assert set(known.models) == {"draft"}
         assert drafter.pass_costs() == {1: 2.0, 8: 2.0}
+    assert list(drafter.frequent) == read(workshop.file).counts.by_frequency
+    assert len(drafter.frequent) == 3
     assert [plan.how for plan in workshop.plans] == ["quick"]
     assert workshop.said == ["measuring toy with toy (nothing was measured yet)"]
     assert read(workshop.file).counts.answers == 1
@@ -147,13 +154,49 @@ def test_a_foreign_file_is_said_and_measured_anew(workshop: Workshop, change: di
 def test_what_was_disturbed_is_looked_at_again_and_the_best_counts(workshop: Workshop) -> None:
     workshop.passes = NOISY
     assert workshop.opening.costs(workshop.target)[1] == 1.0
-    workshop.passes = Spread(9, 0.8, 0.8)
+    workshop.passes = Spread(9, 0.8, 1.0)
     assert workshop.opening.costs(workshop.target)[1] == 0.8
-    assert read(workshop.file).target.looks == 2
     for _ in range(20):
         workshop.passes = NOISY
-        workshop.opening.costs(workshop.target)
+        assert workshop.opening.costs(workshop.target)[1] == 0.8
     assert len(workshop.plans) == read(workshop.file).target.looks == MOST_LOOKS
+    assert "1.3 times the least" in read(workshop.file).flaw
+
+
+def test_what_was_disturbed_is_looked_at_again_an_hour_later(workshop: Workshop) -> None:
+    workshop.passes = NOISY
+    for _ in range(5):
+        workshop.opening.costs(workshop.target)
+    then = workshop.file.stat().st_mtime - LATER_S - 1
+    os.utime(workshop.file, (then, then))
+    for _ in range(3):
+        workshop.opening.costs(workshop.target)
+        assert len(workshop.plans) == MOST_LOOKS + 1
+    os.utime(workshop.file, (then, then))
+    workshop.passes = SPREAD
+    assert workshop.opening.costs(workshop.target)[1] == 2.0, "the machine's present speed, now that it is known"
+    os.utime(workshop.file, (then, then))
+    workshop.opening.costs(workshop.target)
+    assert len(workshop.plans) == MOST_LOOKS + 2
+    assert read(workshop.file).flaw == ""
+
+
+def test_another_build_of_the_engine_keeps_what_was_counted(workshop: Workshop) -> None:
+    workshop.opening.facts(workshop.target, workshop.drafter())
+    before = read(workshop.file)
+    workshop.target, workshop.small = (
+        replace(each, key=f"{each.key[0]}, engine 2") for each in (workshop.target, workshop.small)
+    )
+    workshop.passes = Spread(3, 5.0, 5.1)
+    for _ in range(2):
+        known = workshop.opening.facts(workshop.target, workshop.drafter())
+        assert known.target(1) == 5.0
+    after = read(workshop.file)
+    assert after.kinds == before.kinds
+    assert after.keys.target == "t, engine 2"
+    assert (after.how, after.drafts["whole"].costs) == ("quick", {1: 5.0, 8: 5.0})
+    assert [plan.how for plan in workshop.plans] == ["quick", "passes"]
+    assert workshop.said[-1].endswith("is of another build of the engine)")
 
 
 def test_a_quiet_look_ends_it(workshop: Workshop) -> None:
@@ -173,7 +216,7 @@ def test_a_second_look_at_a_pair_keeps_its_counts(workshop: Workshop) -> None:
     after = read(workshop.file)
     assert after.kinds == before.kinds
     assert after.how == "quick"
-    assert after.drafts["whole"].passes[64][1].count > before.drafts["whole"].passes[64][1].count
+    assert after.drafts["whole"].passes[256][1].count > before.drafts["whole"].passes[256][1].count
     assert [plan.how for plan in workshop.plans] == ["quick", "passes"]
 
 
@@ -235,6 +278,27 @@ def test_forms_are_borrowed_or_kept() -> None:
     assert len(costs) == 1
     drafter.know({1: 7.0})
     assert drafter.pass_costs() == {1: 7.0}
+
+
+@pytest.mark.parametrize(
+    ("frequent", "expected"),
+    [
+        ((), range(20)),
+        ((250, 7, 99), (*range(18), 99, 250)),
+        (range(300, 200, -1), range(281, 301)),
+        ((999,), range(20)),
+    ],
+)
+def test_a_cut_vocabulary_begins_with_the_frequent_tokens(
+    zoo: Zoo, cache_dir: Path, frequent: Sequence[int], expected: Sequence[int]
+) -> None:
+    backend = NativeBackend(
+        zoo.path("qwen2"), "it", "tiny-qwen2", cache_dir=cache_dir, threads=1, form=(20, ""), frequent=frequent
+    )
+    ids = can_say(backend.session())
+    assert ids is not None
+    assert ids.tolist() == sorted({*expected, *backend.codec.end_ids})
+    backend.close()
 
 
 def test_native_models_are_measured_when_they_are_loaded_first(

@@ -28,7 +28,7 @@ from foretell.runtime.chances import Doubts, Matches
 from foretell.runtime.context import Context
 from foretell.runtime.drafter import Drafter
 from foretell.runtime.loop import Stream
-from foretell.runtime.pace import Pace
+from foretell.runtime.pace import Pace, Terms
 from foretell.runtime.paced import PacedCopy
 from foretell.runtime.paced_model import PIECE, PacedModel
 from foretell.runtime.settings import Settings
@@ -152,8 +152,13 @@ class Wishful:
     value: float
     can: bool = True
 
-    def offer(self, limit: int, costs: Sequence[float], rate: float, best: float, left: int) -> Steps:
-        return Steps(self.value, min(3, limit), 1) if self.can and self.value > best else NO_STEPS
+    name: str = "wishful"
+
+    def wish(self, terms: Terms) -> Steps:
+        return NO_STEPS
+
+    def offer(self, terms: Terms, best: float) -> Steps:
+        return Steps(self.value, min(3, terms.limit), 1) if self.can and self.value > best else NO_STEPS
 
 
 @dataclass
@@ -161,9 +166,76 @@ class Copying:
     """A free source that offers guesses of this reach."""
 
     chances: tuple[float, ...]
+    name: str = "copying"
 
     def reach(self, limit: int) -> Sequence[float]:
         return self.chances[:limit]
+
+
+def test_a_decision_says_what_is_expected_of_the_round() -> None:
+    copying = Copying((0.9, 0.8))
+    pace = Pace(replace(XEON, overhead_ms=0.5), 16)
+    pace.begin([copying], [])
+    assert pace.copied(copying, 9) == 2
+    assert pace.decision is not None
+    assert pace.decision[:3] == ("copy", "copying", 2)
+    assert pace.decision.expected_tokens == pytest.approx(2.7)
+    assert pace.decision.expected_ms == pytest.approx(XEON.target(3) + 0.5), "without the margin"
+    pace.took(2 * pace.decision.expected_ms)
+    pace.settle(3)
+    copying.chances = ()
+    assert pace.copied(copying, 9) == 0
+    assert pace.decision[:3] == ("plain", "", 0)
+    assert pace.decision.expected_ms == pytest.approx((XEON.target(1) + 0.5) * pace.drift)
+    assert 1.05 < pace.drift < 1.1
+    for _ in range(100):
+        pace.took(1e9)
+    assert pace.drift == pytest.approx(3.0, rel=0.01), "a clock that jumps is not believed"
+
+
+def test_no_more_is_tried_than_may_be_lost() -> None:
+    copying = Copying((0.5,) * 15)
+    pace = Pace(XEON, 16)
+    pace.begin([copying], [])
+    pace.settle(100)
+    lost = 0.0
+    while (count := pace.copied(copying, 15)) > 0:
+        lost += pace.costs[count] - pace.costs[0]
+        pace.settle(1)
+    assert 50 < lost < 60
+    assert pace.room_ms < pace.costs[1] - pace.costs[0]
+    pace.begin([copying], [])
+    assert pace.copied(copying, 15) > 0, "another generation"
+
+
+def test_costs_follow_the_length_of_the_text() -> None:
+    behind = {64: XEON.target, 1064: XEON.target.scaled(2.0)}
+    facts = replace(XEON, contexts=behind)
+    assert facts.behind(64).points == XEON.target.points
+    assert facts.behind(0).points == XEON.target.points
+    assert facts.behind(564)(8) == pytest.approx(1.5 * 55)
+    assert facts.behind(2064)(1) == pytest.approx(3 * 37.5)
+    assert XEON.behind(2064) is XEON.target
+    copying = Copying(())
+    pace = Pace(facts, 16)
+    pace.begin([copying], [])
+    pace.settle(564)
+    pace.copied(copying, 9)
+    assert pace.costs[0] == pytest.approx(1.5 * 37.5 + facts.overhead_ms)
+
+
+def test_time_is_worth_no_more_than_can_be_had_now() -> None:
+    """After a long copy a draft model is used at once, though its chain is slower than the copy was."""
+    copying, chain = Copying((0.99,) * 15), Wishful(0.5)
+    pace = Pace(XEON, 16)
+    pace.begin([copying], [chain])
+    for _ in range(10):
+        assert pace.copied(copying, 15) == 15
+        pace.settle(16)
+    copying.chances = (0.4,)
+    assert pace.rate > 3 / pace.costs[0]
+    chain.can = False
+    assert pace.copied(copying, 15) == 1
 
 
 def test_the_best_option_takes_the_round() -> None:
@@ -176,7 +248,8 @@ def test_the_best_option_takes_the_round() -> None:
     pace.spend(30.0, 2)
     pace.settle(3)
     pace.settle(3)  # another source's turn to say so
-    assert (pace.tokens, pace.ms) == (3, pytest.approx(30 + pace.costs[2]))
+    assert pace.tokens == 3
+    assert pace.ms == pytest.approx(30 + pace.costs[2])
     high.can = False
     assert pace.copied(copying, 9) == 2
     assert pace.stepped(high, 9) is NO_STEPS

@@ -13,6 +13,7 @@ BEGIN, END = "## Where things are\n\n```text\n", "\n```"
 NAMES, ROOM = 34, 84
 DATA = {  # files that say nothing of themselves
     "catalogue.toml": "models by name: sizes, licences, digests, sources",
+    "coefficients.toml": "prices of the energy model, with their ranges and sources",
     "py.typed": "this package has types",
 }
 

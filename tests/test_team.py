@@ -146,8 +146,7 @@ def test_an_interrupt_between_native_calls(zoo: Zoo, monkeypatch: pytest.MonkeyP
         go_on(*args)
 
     with monkeypatch.context() as patch:
-        patch.setattr(teams, "ROW_CHUNKS", 1)
-        patch.setattr(teams, "LEAST_CHUNKS", 1)
+        patch.setattr(model.team, "_limits", {1: 1})
         patch.setattr(shared, "continue_pass", interrupted)
         with pytest.raises(KeyboardInterrupt):
             session.step(Rows.chain([5], sequence), Want())
@@ -158,10 +157,10 @@ def test_an_interrupt_between_native_calls(zoo: Zoo, monkeypatch: pytest.MonkeyP
 
 
 def test_a_pass_in_many_native_calls_gives_the_same(zoo: Zoo, monkeypatch: pytest.MonkeyPatch) -> None:
-    session = zoo.load("qwen2").session()
+    model = zoo.load("qwen2")
+    session = model.session()
     sequence = committed(session, PROMPT)
-    monkeypatch.setattr(teams, "ROW_CHUNKS", 1)
-    monkeypatch.setattr(teams, "LEAST_CHUNKS", 1)
+    monkeypatch.setattr(model.team, "_limits", {1: 1})
     scores = session.step(Rows.chain([5], sequence), LOGITS)
     assert scores.logits is not None
     assert scores.logits[0].tobytes() == zoo.truth("qwen2").of([*PROMPT, 5])

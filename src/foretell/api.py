@@ -54,6 +54,7 @@ from foretell.runtime.opening import Opening
 from foretell.runtime.pace import Pace
 from foretell.runtime.route import check_unrouted, is_sure, route_of, unrouted
 from foretell.runtime.settings import Options, Settings
+from foretell.runtime.trace import Recorder
 
 if TYPE_CHECKING:
     from foretell.models.sources import Progress
@@ -174,6 +175,7 @@ class Model:
         system: str | None = None,
         raw: bool = False,
         on_prompt: OnPrompt | None = None,
+        recorder: Recorder | None = None,
         **options: Unpack[Options],
     ) -> Stream:
         """Token by token.
@@ -183,6 +185,7 @@ class Model:
             system: a system message before them.
             raw: continue the text as it is, without the chat template; names of control tokens in it mean these.
             on_prompt: told how many of the prompt's tokens were read.
+            recorder: notes what every round did (`foretell.runtime.trace`).
             options: see foretell.runtime.settings.Settings.
 
         Returns:
@@ -194,7 +197,9 @@ class Model:
         try:
             bound = model.bound(settings, request.sampling)
             detokeniser = model.backend.detokeniser()
-            return Stream(request, context, detokeniser, bound, on_prompt=on_prompt, on_end=context.close)
+            return Stream(
+                request, context, detokeniser, bound, on_prompt=on_prompt, on_end=context.close, recorder=recorder
+            )
         except BaseException:
             context.close()
             raise
@@ -269,15 +274,25 @@ class Model:
         chosen = self._chosen[level]
         return chosen if settings.grammar is None else constrained(chosen)
 
-    def bound(self, settings: Settings, sampling: Sampling, pace: Pace | None = None) -> Bound:
-        """The pipeline of a generation, ready to run. pace: with what earlier turns taught it; None for a new one."""
+    def bound(
+        self, settings: Settings, sampling: Sampling, pace: Pace | None = None, hint: Sequence[int] = ()
+    ) -> Bound:
+        """The pipeline of a generation, ready to run.
+
+        Args:
+            settings: of the generation.
+            sampling: the same for the engine.
+            pace: with what earlier turns taught it; None for a new one.
+            hint: tokens of a text that the output may be like. It changes the speed, as all guesses do.
+        """
         pipeline = settings.pipeline or self.pipeline(settings)
         walk = None
         if settings.grammar is not None:
             self._guide = self._guide or Guide(self.backend.codec, self.session.vocabulary)
             walk = self._guide.walk(settings.grammar)
         pace = pace or self.pace()
-        return Binding(sampling, self.session.vocabulary, pace, self.facts, self.drafter, walk).bound(pipeline)
+        binding = Binding(sampling, self.session.vocabulary, pace, self.facts, self.drafter, walk, hint)
+        return binding.bound(pipeline)
 
     def close(self) -> None:
         """Give back memory and threads."""
@@ -320,7 +335,14 @@ class Chat:
             self._remember()
         return list(self._history.messages)
 
-    def send(self, text: str, *, on_prompt: OnPrompt | None = None, **options: Unpack[Options]) -> Stream:
+    def send(
+        self,
+        text: str,
+        *,
+        on_prompt: OnPrompt | None = None,
+        recorder: Recorder | None = None,
+        **options: Unpack[Options],
+    ) -> Stream:
         """Say something; the stream is the answer. An unfinished answer before it is finished first."""
         started, settings = perf_counter(), Settings(**options)
         self._remember()
@@ -329,7 +351,9 @@ class Chat:
         rendered, ids, dropped = self._history.fit(question, settings.max_tokens)
         request = self.model.request(ids, settings, started)
         bound = self.model.bound(settings, request.sampling, self._pace)
-        stream = Stream(request, self._context, self.model.backend.detokeniser(), bound, on_prompt=on_prompt)
+        stream = Stream(
+            request, self._context, self.model.backend.detokeniser(), bound, on_prompt=on_prompt, recorder=recorder
+        )
         del self._history.messages[:dropped]
         self.dropped = dropped
         self.reused_tokens = common(self._context.tokens, ids)

@@ -3,6 +3,8 @@
 | variable | meaning | default |
 | --- | --- | --- |
 | FORETELL_CACHE | folder for models, packed weights and compiled code | the user's cache folder |
+| FORETELL_RUNS | how many recorded runs are kept for `foretell explain`, without their text; 0 records none | 20 |
+| FORETELL_API_KEY | what clients of `foretell serve` have to know | none |
 | FORETELL_PEER_PYTHON | Python of `foretell bench engine --peer` that has the rival's library | this one |
 | FORETELL_PEER_SERVER | server program of `foretell bench suite --peer` | llama-server on the PATH |
 
@@ -16,6 +18,10 @@ from typing import Final
 
 import platformdirs
 
+from foretell.errors import UsageError
+
+RUNS: Final = "FORETELL_RUNS"
+API_KEY: Final = "FORETELL_API_KEY"
 PEER_PYTHON: Final = "FORETELL_PEER_PYTHON"
 PEER_SERVER: Final = "FORETELL_PEER_SERVER"
 
@@ -26,3 +32,11 @@ def cache_dir() -> Path:
     if chosen:
         return Path(chosen).expanduser().absolute()
     return platformdirs.user_cache_path("foretell", appauthor=False)
+
+
+def runs() -> int:
+    """How many recorded runs are kept. UsageError when it is no number."""
+    chosen = os.environ.get(RUNS, "").strip() or "20"
+    if not chosen.isdecimal():
+        raise UsageError(f"{RUNS} is {chosen!r}, must be a whole number from 0 on")
+    return int(chosen)

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import count, repeat
 from typing import Any, NamedTuple
 
 from numpy.typing import NDArray
@@ -49,7 +50,7 @@ class Proposal:
     @property
     def is_chain(self) -> bool:
         """Whether each guess follows the one before it."""
-        return self.parents == list(range(-1, len(self.guesses) - 1))
+        return all(guess.parent == i for i, guess in enumerate(self.guesses, ROOT))
 
     def children(self, node: int) -> list[int]:
         """Guesses right behind a guess or ROOT, in order."""
@@ -67,9 +68,10 @@ class Proposal:
 def chain(tokens: Sequence[int], source: str, law: str = "point", chances: Sequence[float] | None = None) -> Proposal:
     """Guesses one behind the other."""
     if chances is None:
-        return Proposal(tuple([Guess(token, i, source, law) for i, token in enumerate(tokens, ROOT)]))
-    pairs = enumerate(zip(tokens, chances, strict=True), ROOT)
-    return Proposal(tuple([Guess(token, i, source, law, float(chance)) for i, (token, chance) in pairs]))
+        return Proposal(tuple(map(Guess, tokens, count(ROOT), repeat(source), repeat(law))))
+    if len(chances) != len(tokens):
+        raise ValueError(f"{len(tokens)} guesses and {len(chances)} chances")
+    return Proposal(tuple(map(Guess, tokens, count(ROOT), repeat(source), repeat(law), map(float, chances))))
 
 
 def merge(proposals: Sequence[Proposal], width: int) -> Proposal:

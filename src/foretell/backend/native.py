@@ -1,7 +1,7 @@
 """The native engine as a loaded model."""
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,8 +22,10 @@ class NativeBackend:
         cache_dir: root of the cache folder.
         threads, context: None lets the engine choose. progress: told how far packing is.
         beside: a model whose threads this one shares: the target, for its draft.
-        form: of a draft: how many tokens it can say (0: all; else the first so many, which are the frequent ones in a
-            vocabulary made by merging, and the end tokens), and the format that its weights are lowered to.
+        form: of a draft: how many tokens it can say (0: all; else so many, and the end tokens), and the format that its
+            weights are lowered to.
+        frequent: tokens that come first among those that it can say. Then come those with the lowest ids, which are the
+            frequent ones in a vocabulary made by merging.
     """
 
     def __init__(
@@ -38,6 +40,7 @@ class NativeBackend:
         progress: "Progress | None" = None,
         beside: "NativeBackend | None" = None,
         form: tuple[int, str] = (0, ""),
+        frequent: Sequence[int] = (),
     ) -> None:
         from foretell.engine.native import PIECE_ROWS, NativeModel  # noqa: PLC0415 — heavy; the toy needs none of it
         from foretell.models.detokenise import Detokeniser as Utf8Detokeniser  # noqa: PLC0415
@@ -61,7 +64,7 @@ class NativeBackend:
             digest=digest,
             progress=packing,
             beside=None if beside is None else beside.model,
-            keep=_frequent(path, keep, cache_dir) if keep else None,
+            keep=_kept(path, keep, frequent, cache_dir) if keep else None,
             precision=precision or None,
         )
         tokenizer = Tokenizer.from_gguf(self.model.gguf, cache_dir / "tokenizers")
@@ -85,13 +88,15 @@ class NativeBackend:
         self.model.close()
 
 
-def _frequent(path: Path, count: int, cache_dir: Path) -> list[int]:
+def _kept(path: Path, count: int, frequent: Sequence[int], cache_dir: Path) -> list[int]:
     from foretell.models.gguf import GGUF  # noqa: PLC0415 — see NativeBackend
     from foretell.models.tokenizer import Tokenizer  # noqa: PLC0415
 
     with GGUF.open(path) as gguf:
         tokenizer = Tokenizer.from_gguf(gguf, cache_dir / "tokenizers")
-    return sorted({*range(min(count, tokenizer.vocabulary)), *tokenizer.end_ids})
+    first = dict.fromkeys(token for token in frequent if token < tokenizer.vocabulary)
+    kept = list(first | dict.fromkeys(range(min(count, tokenizer.vocabulary))))[:count]
+    return sorted({*kept, *tokenizer.end_ids})
 
 
 def _engine() -> str:

@@ -164,6 +164,15 @@ class Session(Protocol):
         ...
 
 
+@runtime_checkable
+class Pretender(Protocol):
+    """A session that can be put behind a context without reading one, to time what passes take there."""
+
+    def pretend(self, sequence: int, tokens: int) -> None:
+        """Let a sequence hold so many more tokens; what the model says behind them means nothing."""
+        ...
+
+
 @dataclass(slots=True)
 class Doubt:
     """Where a chain of tokens ends because the model is in doubt.

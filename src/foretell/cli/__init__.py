@@ -16,14 +16,19 @@ from foretell.errors import ForetellError, UsageError
 COMMANDS = {
     "generate": "generate",
     "chat": "chat",
+    "serve": "serve",
     "demo": "demo",
     "models": "models",
     "pull": "pull",
     "cache": "cache",
     "profile": "profile",
+    "energy": "energy",
     "compile": "compile",
+    "explain": "explain",
+    "replay": "replay",
     "audit": "audit",
     "bench": "bench",
+    "lab": "lab",
 }
 
 # Base of typer's own usage errors. typer does not export it, and where it lives depends on typer's version.

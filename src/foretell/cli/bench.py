@@ -10,6 +10,7 @@ import typer
 
 from foretell.cli import options, peers
 from foretell.cli.pipelines import pipelines
+from foretell.cli.policies import policies
 from foretell.cli.suite import suite, summary
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ bench = typer.Typer(
 )
 bench.command("suite")(suite)
 bench.command("pipelines")(pipelines)
+bench.command("policies")(policies)
 bench.command("summary")(summary)
 
 _SHOWN = (1, 2, 4, 8, 16, 32, 64)  # row counts in the table; JSON has all

@@ -55,7 +55,9 @@ def list_(json_: _Json = False) -> None:
 def clear(
     kinds: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[KIND]...", help="models, packed, code, tokenizers, profiles; all but models if none."),
+        typer.Argument(
+            metavar="[KIND]...", help="models, packed, code, tokenizers, profiles, runs; all but models if none."
+        ),
     ] = None,
     everything: Annotated[bool, typer.Option("--all", help="Models too.")] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,

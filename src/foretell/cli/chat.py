@@ -129,9 +129,10 @@ def _ask() -> str:
 
 def _answer(model: "Model", conversation: "Chat", line: str, settings: "Options", json_: bool) -> None:
     from foretell.cli.render import Printer, follow, summary
+    from foretell.lab.explain.keep import Recording
 
-    printer = Printer()
-    stream = conversation.send(line, on_prompt=printer.meter, **settings)
+    printer, recording = Printer(), Recording.of(model)
+    stream = conversation.send(line, on_prompt=printer.meter, recorder=recording.recorder, **settings)
     printer.stream = stream
     if conversation.dropped:
         typer.echo(
@@ -145,3 +146,4 @@ def _answer(model: "Model", conversation: "Chat", line: str, settings: "Options"
         typer.echo(json.dumps(result.to_json() | extra))
     else:
         typer.echo(f"[{summary(result)}]", file=sys.stderr)
+    recording.keep(model, stream, result, settings)

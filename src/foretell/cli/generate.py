@@ -34,10 +34,12 @@ def generate(
     context: options.ContextSize = None,
     raw: Annotated[bool, typer.Option("--raw", help="Continue the text as it is, without a chat template.")] = False,
     system: options.System = None,
+    trace: options.TraceFile = None,
     json_: options.Json = False,
 ) -> int:
     """Answer a prompt. Ctrl-C ends early and keeps what was generated."""
     from foretell.cli.render import Printer, follow, logprob_json, logprob_lines, summary
+    from foretell.lab.explain.keep import Recording
     from foretell.runtime.events import Event
     from foretell.runtime.settings import Options, Settings
 
@@ -59,12 +61,16 @@ def generate(
     Settings(**settings)  # wrong values are reported before a model is loaded
     bias = options.read_bias(logit_bias)
     options.check_models(settings["pipeline"], draft)
+    options.check_writable("trace", trace)
     text = options.read_prompt(prompt)
     events: list[Event] = []
     with options.opened(model, threads, context, draft) as loaded:
         settings["logit_bias"] = options.token_bias(bias, loaded.backend.codec)
         printer = Printer()
-        stream = loaded.stream(text, system=system, raw=raw, on_prompt=printer.meter, **settings)
+        recording = Recording.of(loaded, trace)
+        stream = loaded.stream(
+            text, system=system, raw=raw, on_prompt=printer.meter, recorder=recording.recorder, **settings
+        )
         printer.stream = stream
 
         def show(event: Event) -> None:
@@ -81,4 +87,5 @@ def generate(
             for line in logprob_lines(events, loaded.backend.codec.decode) if logprobs else ():
                 typer.echo(line)
             typer.echo(summary(result), file=sys.stderr)
+        recording.keep(loaded, stream, result, settings)
     return 130 if result.finish == "cancelled" else 0

@@ -1,6 +1,7 @@
 """Options that several commands share, and how they become a loaded model."""
 
 import json
+import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -66,6 +67,12 @@ ContextSize = Annotated[
 ]
 System = Annotated[str | None, typer.Option("--system", help="System message.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one line of JSON.")]
+TraceFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--trace", help="Record the run, its text too, in this file for `foretell explain`.", show_default="none"
+    ),
+]
 
 
 def read_pipeline(name: str | None) -> "Pipeline | None":
@@ -159,6 +166,21 @@ def _read(what: str, path: str, also: str = "") -> str:
         raise UsageError(f"cannot read the {what} {path!r}: {error.strerror}; give a text file{also}") from error
     except ValueError as error:  # bytes that are no text, or a zero byte in the name
         raise UsageError(f"cannot read the {what} {path!r}: {error}; give a text file in UTF-8{also}") from error
+
+
+def check_writable(what: str, path: Path | None) -> None:
+    """Raise UsageError when a file cannot be made there: better now than after the work that goes into it."""
+    from foretell.errors import UsageError
+
+    if path is None:
+        return
+    folder = path.parent
+    if path.is_dir():
+        raise UsageError(f"the {what} file {str(path)!r} is a folder: give a file")
+    if not folder.is_dir():
+        raise UsageError(f"the {what} file {str(path)!r} is in no folder that exists: make {str(folder)!r} first")
+    if not os.access(path if path.exists() else folder, os.W_OK):
+        raise UsageError(f"the {what} file {str(path)!r} cannot be written: give another one")
 
 
 def level_name(level: str) -> str:

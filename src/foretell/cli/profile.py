@@ -144,7 +144,10 @@ def check(
     else:
         here = Keys(machine(), keys.target, keys.draft)
     why = keys.foreign(here)
-    typer.echo(f"the profile {why}: measure again with `foretell profile run`" if why else "the profile holds here")
+    doubt = f", but {found.flaw}" if found.flaw else ""
+    typer.echo(
+        f"the profile {why}: measure again with `foretell profile run`" if why else f"the profile holds here{doubt}"
+    )
     return 1 if why else 0
 
 

@@ -47,7 +47,12 @@ def print_profile(profile: Profile) -> None:
     known, counts = facts(profile, DRAFT), profile.counts
     about = f"{counts.answers} answers with {counts.tokens} tokens" if counts.answers else "no texts"
     console.print(f"{profile.how} profile, {about}; facts: {known.origin}", soft_wrap=True)
-    console.print(f"{profile.keys.machine}\n", soft_wrap=True)
+    console.print(profile.keys.machine, soft_wrap=True)
+    if profile.flaw:
+        console.print(
+            f"doubtful: {profile.flaw}; `foretell profile run` measures again, and so do later loads", soft_wrap=True
+        )
+    console.print()
     console.print(_times(profile))
     if not counts.answers:
         return
@@ -87,6 +92,10 @@ def _times(profile: Profile) -> "Table":
         cells = [f"{spreads[n].least_ms:.1f}" if n in spreads else "-" for n in ROWS]
         prompt = f"{times.prompt.least_ms:.2f}" if times.prompt else "-"
         table.add_row(name, *cells, prompt, f"{noise:.2f}")
+        for tokens in sorted(times.passes)[1:]:
+            behind = times.passes[tokens]
+            cells = [f"{behind[n].least_ms:.1f}" if n in behind else "-" for n in ROWS]
+            table.add_row(f"  behind {tokens} tokens", *cells, "", "")
     table.caption = "least milliseconds; noise: the worst median as a part of its least"
     table.caption_justify = "left"
     return table

@@ -94,7 +94,7 @@ def summary(result: "Result") -> str:
     if result.first_token_s is not None:
         parts.append(f"first token {result.first_token_s:.2f} s")
     parts += [f"response {result.response_s:.2f} s", result.finish]
-    return ", ".join(parts)
+    return "; ".join((", ".join(parts), *result.notes))
 
 
 def logprob_json(events: "Sequence[Event]") -> list[dict[str, Any]]:

@@ -17,7 +17,7 @@ def print_speeds(configurations: Mapping[str, Mapping[str, Figures]]) -> None:
 
     drafts = any(each["draft_passes_per_accepted"] for its in configurations.values() for each in its.values())
     names = ("class", "who", "tokens", "tok/s", "ratio", "1st s", "all s", "/round", "kept")
-    table = _table(*names, *(("drafts",) if drafts else ()), "diff")
+    table = table_of(*names, *(("drafts",) if drafts else ()), "diff")
     for klass in next(iter(configurations.values()), ()):
         for place, (name, its) in enumerate(configurations.items()):
             figures = its[klass]
@@ -44,7 +44,7 @@ def print_contest(report: Figures) -> None:
     print_speeds(report["configurations"])
     console = Console(highlight=False, soft_wrap=True)
     levels: Mapping[str, Figures] = report["levels_against_best"]
-    table = _table("class", "best on a", "on b", "best on b", "on a", "ratio", *(f"{name}/best" for name in levels))
+    table = table_of("class", "best on a", "on b", "best on b", "on a", "ratio", *(f"{name}/best" for name in levels))
     for column in (1, 3):
         table.columns[column].justify = "left"
     for klass, its in report["best_fixed"].items():
@@ -71,7 +71,7 @@ def _print_approximations(approximations: Mapping[str, Figures]) -> None:
     from rich.console import Console
 
     console = Console(highlight=False, soft_wrap=True)
-    table = _table("draft model", "pass ms", "times as fast", "kept", "loss", "tok/s ratio", "diff")
+    table = table_of("draft model", "pass ms", "times as fast", "kept", "loss", "tok/s ratio", "diff")
     for name, its in approximations.items():
         table.add_row(
             name,
@@ -88,12 +88,12 @@ def _print_approximations(approximations: Mapping[str, Figures]) -> None:
     console.print(table)
 
 
-def _table(*columns: str) -> "Table":
+def table_of(*columns: str) -> "Table":
     """Texts stand left, figures right."""
     from rich.table import Table
 
     table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 1, 0, 0))
     for column in columns:
-        left = column in {"class", "who", "draft model"}
+        left = column in {"class", "text", "who", "policy", "by the best fixed", "draft model"}
         table.add_column(column, justify="left" if left else "right", no_wrap=True)
     return table

@@ -6,6 +6,7 @@ nearest.
 """
 
 import math
+from bisect import bisect_left
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import chain
@@ -43,10 +44,14 @@ class SourceFacts:
 
 @dataclass(frozen=True, slots=True)
 class Trade:
-    """An approximation of a draft: `cost` times the time of a pass for `kept` times the chances."""
+    """An approximation of a draft: `cost` times the time of a pass for `kept` times the chances.
+
+    prompt: factor on the time of a prompt's token, of which all are computed, so that fewer bytes save less.
+    """
 
     cost: float
     kept: float
+    prompt: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +65,7 @@ class ModelFacts:
     precisions, vocabularies: approximations by what the statement calls them. forms: by (vocabulary, precision), those
     that were measured together. prompts: by the number of the prompt's last tokens that it reads, the factor on its
     chances.
+    contexts: its passes behind each context that was measured, by its tokens.
     widths: its chances in rounds of at most so many guesses. calibration: by its own probability q of its guess: (upper
     end of the class, how often right, share of places), ascending.
     """
@@ -75,6 +81,7 @@ class ModelFacts:
     prompts: Mapping[int, float] = field(default_factory=dict)
     widths: Mapping[int, tuple[float, ...]] = field(default_factory=dict)
     calibration: tuple[tuple[float, float, float], ...] = ()
+    contexts: Mapping[int, Curve] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         _shares("a chance of a draft model", *self.chances, *self.siblings, *self.prompts.values())
@@ -91,7 +98,7 @@ class ModelFacts:
             return self.forms[vocabulary, precision]
         nothing = Trade(1.0, 1.0)
         a, b = self.precisions.get(precision, nothing), self.vocabularies.get(vocabulary, nothing)
-        return Trade(a.cost * b.cost, a.kept * b.kept)
+        return Trade(a.cost * b.cost, a.kept * b.kept, a.prompt * b.prompt)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +106,7 @@ class Facts:
     """Everything that a price is made of.
 
     target: ms of the target's pass by rows. prompt_ms: of one token of its prompt pass.
+    contexts: the target's passes behind each context that was measured, by its tokens.
     sources: free sources by name. models: draft models by name.
     overhead_ms: of a round besides passes and proposals.
     overlap: how far two sources are right at the same places. 0: independently of each other; 1: whatever the weaker
@@ -115,6 +123,7 @@ class Facts:
     prompt_tokens: int = 256
     answer_tokens: int = 256
     origin: str = "measured"
+    contexts: Mapping[int, Curve] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         _shares("overlap", self.overlap)
@@ -122,6 +131,17 @@ class Facts:
             raise ForetellError(
                 f"a request has {self.prompt_tokens} prompt and {self.answer_tokens} answer tokens: must be 1 or more"
             )
+
+    def behind(self, tokens: int) -> Curve:
+        """The target's passes behind so many tokens: as measured, and straight between and beyond two contexts."""
+        if len(self.contexts) < 2:
+            return self.target
+        known = sorted(self.contexts)
+        right = min(max(1, bisect_left(known, tokens)), len(known) - 1)
+        a, b = known[right - 1], known[right]
+        share = max(0.0, (tokens - a) / (b - a))
+        rows = sorted({n for each in (a, b) for n, _ in self.contexts[each].points})
+        return Curve.of({n: self.contexts[a](n) * (1 - share) + self.contexts[b](n) * share for n in rows})
 
     def source(self, name: str) -> SourceFacts:
         """A free source's facts."""

@@ -37,6 +37,7 @@ def facts(profile: Profile, draft: str = "draft", kind: str | None = None) -> Fa
     return Facts(
         target=Curve.of(profile.target.costs),
         prompt_ms=_prompt_ms(profile.target),
+        contexts=_contexts(profile.target),
         sources={name: base.sources[name] for name in missing} | sources,
         models=models,
         overhead_ms=base.overhead_ms if profile.overhead is None else profile.overhead.median_ms,
@@ -79,7 +80,7 @@ def _chances(rounds: Rounds) -> tuple[float, ...]:
 
 def _model(profile: Profile, times: Times, counts: Counts, guessed: ModelFacts) -> ModelFacts:
     """A draft model: its times, and its chances if it was seen at enough places."""
-    known = replace(guessed, pass_ms=Curve.of(times.costs), prompt_ms=_prompt_ms(times))
+    known = replace(guessed, pass_ms=Curve.of(times.costs), prompt_ms=_prompt_ms(times), contexts=_contexts(times))
     if not _seen(counts):
         return known
     seen = counts.forms[WHOLE]
@@ -104,14 +105,20 @@ def _model(profile: Profile, times: Times, counts: Counts, guessed: ModelFacts) 
 
 
 def _trades(profile: Profile, times: Times, counts: Counts) -> dict[tuple[int, str], Trade]:
-    """Of each form but the whole: its pass over one row, and its right guesses, each as a part of the whole's."""
+    """Of each form but the whole: its pass over one row, its right guesses and prompts, each as a part of the whole's.
+
+    A cut vocabulary reads a prompt as the same weights with the whole one do.
+    """
     out: dict[tuple[int, str], Trade] = {}
+    alike = {form_of(name)[1]: each.prompt for name, each in profile.drafts.items() if form_of(name)[0] == 0}
     for name, each in sorted(profile.drafts.items()):
         if name == WHOLE or name not in counts.forms:
             continue
         whole_ms = times.costs[1] if each.beside is None else each.beside.least_ms
         right, of = counts.forms[name].right, counts.forms[WHOLE].right
-        out[form_of(name)] = Trade(each.costs[1] / whole_ms, min(1.0, right / of) if of else 1.0)
+        read = each.prompt or alike.get(form_of(name)[1])
+        prompt = read.least_ms / times.prompt.least_ms if read and times.prompt else 1.0
+        out[form_of(name)] = Trade(each.costs[1] / whole_ms, min(1.0, right / of) if of else 1.0, min(1.0, prompt))
     return out
 
 
@@ -135,6 +142,11 @@ def _prompt_ms(times: Times) -> float:
         return times.prompt.least_ms
     rows = max(times.costs)
     return times.costs[rows] / rows
+
+
+def _contexts(times: Times) -> dict[int, Curve]:
+    """Passes behind each context that was measured."""
+    return {tokens: Curve.of({n: each.least_ms for n, each in by.items()}) for tokens, by in times.passes.items()}
 
 
 def _samples(classes: Mapping[int, Tally]) -> tuple[float, ...]:

@@ -68,7 +68,8 @@ def price(pipeline: Pipeline, facts: Facts) -> Price:
 def draft_prompt_ms(draft: Draft, facts: Facts) -> float:
     """The draft model's prompt pass."""
     read = min(facts.prompt_tokens, draft.prompt or facts.prompt_tokens)
-    return read * facts.model(draft.of).prompt_ms
+    model = facts.model(draft.of)
+    return read * model.prompt_ms * model.trade(draft.vocabulary, draft.precision).prompt
 
 
 def _guesses(draft: Draft, facts: Facts, lift: float) -> Guesses:

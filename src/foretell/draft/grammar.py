@@ -42,6 +42,12 @@ class Guarded:
         """As the source's."""
         return self._source.name
 
+    @property
+    def passes(self) -> int:
+        """The source's; free ones make none."""
+        passes: int = getattr(self._source, "passes", 0)
+        return passes
+
     def extend(self, tokens: Sequence[int]) -> None:
         """Committed tokens."""
         self._source.extend(tokens)

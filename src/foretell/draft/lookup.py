@@ -25,9 +25,21 @@ LENGTHS: Final = (1, 2, 3, 4, 6, 8, 12, 16, 24)  # where a new class of match le
 PRIOR: Final = (0.18, 0.33, 0.45, 0.52, 0.65, 0.80, 0.90, 0.92, 0.94)
 
 
+_CHANCES: Final = tuple(PRIOR[max(0, bisect_right(LENGTHS, n) - 1)] for n in range(LENGTHS[-1] + 1))  # by length
+
+
 def chance(match_length: int) -> float:
     """Chance that a guess continuing a match of this many tokens is right."""
-    return PRIOR[max(0, bisect_right(LENGTHS, match_length) - 1)]
+    return _CHANCES[min(match_length, LENGTHS[-1])]
+
+
+def chances(match_length: int, guesses: int) -> Sequence[float]:
+    """Of so many guesses behind such a match, one behind the other."""
+    known = _CHANCES[match_length : match_length + guesses]
+    return known if len(known) == guesses else (*known, *(PRIOR[-1:] * (guesses - len(known))))
+
+
+_NONE: Final = Proposal()
 
 
 class Lookup:
@@ -65,7 +77,7 @@ class Lookup:
         Exactly that many when the newest token stood in the text before, else none. A copy that reaches the end goes on
         with its own guesses, as a repetition does.
         """
-        length, start = self.match(after)
+        length, start = self.match(after) if after else (self.match_length, self.match_end)
         if length == 0 or limit <= 0:
             return []
         guesses = self._tokens[start : start + limit]
@@ -142,9 +154,12 @@ class LookupSource:
 
     def propose(self, limit: int, after: Sequence[int] = ()) -> Proposal:
         """A chain, or nothing when the newest token is new."""
-        guesses = self._lookup.propose(min(limit, self._width), after)
-        length, _ = self._lookup.match(after)
-        return chain(guesses, self.name, chances=[chance(length + i) for i in range(len(guesses))])
+        lookup = self._lookup
+        guesses = lookup.propose(min(limit, self._width), after)
+        if not guesses:
+            return _NONE
+        length = lookup.match(after)[0] if after else lookup.match_length
+        return chain(guesses, self.name, chances=chances(length, len(guesses)))
 
     def close(self) -> None:
         """Nothing to give back."""

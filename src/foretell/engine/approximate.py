@@ -41,7 +41,7 @@ class Approximated:
             their inputs are no multiple of its blocks, and as they are where that does not fit either.
 
     tensors: as in the file but for format and shape; offset and n_bytes say where the original lies.
-    keep: int32, ascending, each once; None for all.
+    keep: int32, ascending, each once; None for all. output: name of the matrix that is cut to these.
     """
 
     def __init__(
@@ -50,8 +50,15 @@ class Approximated:
         if precision is not None and precision not in PRECISIONS:
             raise UsageError(f"precision is {precision!r}, must be one of {', '.join(PRECISIONS)}")
         self.keep = None if keep is None else _ids(keep, hyper.vocabulary)
-        self._gguf, self._precision, self._output = gguf, precision, hyper.output
+        self._gguf, self._precision, self._hyper, self.output = gguf, precision, hyper, hyper.output
         self.tensors: Mapping[str, Tensor] = {name: self._changed(tensor) for name, tensor in gguf.tensors.items()}
+
+    @property
+    def whole(self) -> Approximated:
+        """The same with all tokens."""
+        if self.keep is None:
+            return self
+        return Approximated(self._gguf, self._hyper, precision=self._precision)
 
     @property
     def key(self) -> str:
@@ -62,7 +69,7 @@ class Approximated:
     def rows(self, name: str, start: int, stop: int) -> Bytes:
         """The bytes of a tensor's outputs from `start` to `stop`: uint8 [stop - start, bytes of an output]."""
         was, now = self._gguf.tensors[name], self.tensors[name]
-        if self.keep is not None and name == self._output:
+        if self.keep is not None and name == self.output:
             rows = self._gguf.rows(name, 0, was.shape[0])[self.keep[start:stop]]
         else:
             rows = self._gguf.rows(name, start, stop)
@@ -72,7 +79,7 @@ class Approximated:
         if len(tensor.shape) == 1:
             return tensor
         outputs, inputs = tensor.shape
-        if self.keep is not None and tensor.name == self._output:
+        if self.keep is not None and tensor.name == self.output:
             outputs = len(self.keep)
         return replace(tensor, format=_cheaper(tensor.format, inputs, self._precision), shape=(outputs, inputs))
 

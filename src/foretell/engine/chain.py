@@ -36,17 +36,13 @@ class Chain:
         length = self._base + self.count + max(0, bounds[0] - 1)
         self._held.reserve(cache, length)
         tiles, spans = -(-self.count // TILE_ROWS), -(-length // PAGE)
-        frame.give(self.tokens, self.wanted, need, tiles, spans, chain=(self._base, self._held.table), bounds=bounds)
-
-    def histories(self, window: int) -> list[list[int]]:
-        """Of each wanted row, the last `window` tokens up to its own."""
-        text = [*self._held.tokens[-window:], *self.tokens]
-        ends = range(len(text) - self.wanted + 1, len(text) + 1)
-        return [text[max(0, end - window) : end] for end in ends]
+        chain = self._base, self._held.table, self._held.tokens.buffer_info()[0]
+        frame.give(self.tokens, self.wanted, need, tiles, spans, chain=chain, bounds=bounds)
 
     def check(self, sequence: int, path: Items[int]) -> None:
         """Raise ForetellError when these rows are no chain from the committed context of that sequence."""
-        if sequence != self._sequence or len(path) > self.count or not all(map(eq, path, range(len(path)))):
+        straight = path == range(len(path)) or all(map(eq, path, range(len(path))))
+        if sequence != self._sequence or len(path) > self.count or not straight:
             wrong = (row for at, row in enumerate(path) if (sequence, row) != (self._sequence, at) or at >= self.count)
             raise ForetellError(f"row {next(wrong)} does not continue the committed path of sequence {sequence}")
 

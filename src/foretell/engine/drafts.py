@@ -19,7 +19,7 @@ _SLACK: Final = 0.002
 
 def is_native(want: Want, steps: int, stop: float, reach: float) -> bool:
     """Whether native code can go from one pass to the next: nothing is looked at but the token and its probability."""
-    simple = want.top < 2 and not want.logits and want.sampling.repeat_penalty == 1
+    simple = want.top < 2 and not want.logits
     return simple and steps > 0 and (want.top == 1 or not (stop or reach))
 
 

@@ -61,7 +61,7 @@ class Frame:
         tiles: int,
         spans: int,
         *,
-        chain: tuple[int, int] = (0, 0),
+        chain: tuple[int, int, int] = (0, 0, 0),
         side: tuple[int, int] = (0, 0),
         bounds: Bounds = ONCE,
     ) -> None:
@@ -73,7 +73,7 @@ class Frame:
             need: of the operations on logits.
             tiles: of attention.
             spans: the most of any of its rows; of a draft, of any of its passes.
-            chain: committed tokens and the address of the page table; for other passes zeros.
+            chain: committed tokens, the address of the page table, that of these tokens; for other passes zeros.
             side: addresses of the side pages' addresses and of the slots in them that rows see.
             bounds: of a draft.
         """
@@ -82,7 +82,8 @@ class Frame:
             self._room_for_partials(count * spans if fields.is_split(tiles, self._kv_heads, self._threads) else spans)
         if bounds[0]:
             self._room_for_notes(bounds[0])
-            self._numbers[fields.STEPS_DONE], self._numbers[fields.REACHED] = 0, 0
+            self._numbers[fields.REACHED] = 0
+        self._numbers[fields.STEPS_DONE] = 0
         place = 8 * fields.ROWS
         _given(count).pack_into(
             self._numbers, place, count, wanted, need, *chain, tiles, spans, *side, *bounds, *tokens
@@ -108,4 +109,4 @@ class Frame:
 
 @cache
 def _given(rows: int) -> Struct:
-    return Struct(f"10q2d{rows}q")
+    return Struct(f"11q2d{rows}q")

@@ -9,6 +9,7 @@ from typing import Final, Literal
 from foretell.engine import isa as instruction_sets
 from foretell.engine import jit
 from foretell.engine.arch import ARCHITECTURES
+from foretell.engine.dequantise import FORMATS
 from foretell.engine.fuse import fuse
 from foretell.engine.graph import show
 from foretell.engine.hyper import Hyper
@@ -17,7 +18,8 @@ from foretell.engine.layout import LAYOUTS
 from foretell.errors import UsageError
 from foretell.models.gguf import GGUF
 
-MODULES: Final = tuple(modules(LAYOUTS))  # names of all kernel modules
+_ALL: Final = modules(LAYOUTS, FORMATS)
+MODULES: Final = tuple(_ALL)  # names of all kernel modules
 
 
 def graphs(path: Path, layers: int) -> tuple[str, str, int]:
@@ -46,5 +48,5 @@ def kernel(name: str, stage: Literal["llvm", "asm"], isa: str | None = None) -> 
     """
     if name not in MODULES:
         raise UsageError(f"there is no kernel module {name!r}; there are {', '.join(MODULES)}")
-    chosen, build = instruction_sets.choose(isa), modules(LAYOUTS)[name].build
+    chosen, build = instruction_sets.choose(isa), _ALL[name].build
     return jit.assembly(name, chosen, build) if stage == "asm" else str(jit.optimised(name, chosen, build))

@@ -78,7 +78,7 @@ class Library:
     _count = 0
 
     def __init__(self, name: str, exports: tuple[str, ...], isa: ISA, build: Build, cache_dir: Path | None) -> None:
-        image = _object(name, isa, build, cache_dir)
+        image = compiled(name, isa, build, cache_dir)
         jit = llvm.JITLibraryBuilder().add_object_img(image)
         for export in exports:
             jit.export_symbol(export)
@@ -91,13 +91,17 @@ class Library:
         return int(self._tracker[function])
 
 
-def _object(name: str, isa: ISA, build: Build, cache_dir: Path | None) -> bytes:
+def kept_at(name: str, isa: ISA, cache_dir: Path) -> Path:
+    """Where a module's object is kept once it was compiled."""
+    given = f"{_generator_digest()} {isa.name} {llvm.get_default_triple()} {name}"
+    return cache_dir / f"{name}.{isa.name}.{hashlib.sha256(given.encode()).hexdigest()[:24]}.o"
+
+
+def compiled(name: str, isa: ISA, build: Build, cache_dir: Path | None) -> bytes:
+    """A module's object: the one that is kept, if it is whole, else a new one, which is kept then."""
     if cache_dir is None:
         return bytes(target_machine(isa).emit_object(optimised(name, isa, build)))
-    key = hashlib.sha256(f"{_generator_digest()} {isa.name} {llvm.get_default_triple()} {name}".encode()).hexdigest()[
-        :24
-    ]
-    path = cache_dir / f"{name}.{isa.name}.{key}.o"
+    path = kept_at(name, isa, cache_dir)
     image = _whole(path)
     if image is None:
         image = bytes(target_machine(isa).emit_object(optimised(name, isa, build)))
@@ -117,7 +121,7 @@ def _whole(path: Path) -> bytes | None:
 
 def _keep(path: Path, image: bytes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".partial-")
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=_partial(os.getpid()))
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(image + hashlib.sha256(image).digest())
@@ -125,3 +129,13 @@ def _keep(path: Path, image: bytes) -> None:
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
+
+
+def _partial(process: int) -> str:
+    return f".partial-{process}-"
+
+
+def clear(cache_dir: Path, process: int) -> None:
+    """Remove what a process that was killed has left behind."""
+    for left in cache_dir.glob(f"{_partial(process)}*"):
+        left.unlink(missing_ok=True)

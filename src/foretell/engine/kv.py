@@ -7,6 +7,8 @@ side pages and are copied when they are committed.
 
 from __future__ import annotations
 
+from array import array
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -79,15 +81,16 @@ class Sequence:
     __slots__ = ("_table", "pages", "table", "tokens")
 
     def __init__(self) -> None:
-        self.tokens: list[int] = []
+        self.tokens = array("q")
         self.pages: list[Page] = []
         self.table = 0  # out of date
         self._table = np.zeros(0, np.int64)
 
     def reserve(self, cache: Cache, length: int) -> None:
         """Pages for `length` positions, writable from the committed length on, and their table."""
-        pages = self.pages
-        shared = any(page.users > 1 for page in pages[len(self.tokens) // PAGE :])
+        pages, shared = self.pages, False
+        for page in pages[len(self.tokens) // PAGE :]:
+            shared = shared or page.users > 1
         if shared or len(pages) * PAGE < length:
             self.table = 0  # first: an interrupt may come amid the changes
             for index in range(len(self.tokens) // PAGE, len(pages)):
@@ -101,7 +104,7 @@ class Sequence:
     def fork(self) -> Sequence:
         """A sequence with the same tokens, sharing the pages that hold them."""
         twin = Sequence()
-        twin.tokens = list(self.tokens)
+        twin.tokens = self.tokens[:]
         twin.pages = self.pages[: -(-len(self.tokens) // PAGE)]
         for page in twin.pages:
             page.users += 1

@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 from foretell.engine import isa as instruction_sets
 from foretell.engine.approximate import Approximated
 from foretell.engine.arch import ARCHITECTURES
+from foretell.engine.builders import Builders
 from foretell.engine.fuse import fuse
 from foretell.engine.hyper import Hyper, inverse_frequencies
-from foretell.engine.kernels import Kernels
+from foretell.engine.kernels import Kernels, modules
 from foretell.engine.lower import Embedding, Lowering
 from foretell.engine.pack import VERSION, Weights, open_pack, pack, write_pack
 from foretell.engine.program import Program
@@ -27,6 +28,8 @@ from foretell.models.gguf import GGUF
 # Most rows of a prompt pass: the hidden layer's activations of so many rows stay in the second-level cache.
 PIECE_ROWS = 128
 _LEAST_ROWS = 16  # what the first program has room for
+_MODULE_BYTES = 100_000_000  # packed in about the time that a kernel module is compiled in
+_LOOK_S = 0.1  # between two looks at what compiles
 
 
 class NativeModel:
@@ -89,12 +92,17 @@ class NativeModel:
             skip = frozenset() if hyper.tied else frozenset({"token_embd.weight"})
             skip |= {"rope_freqs.weight"}
             used = {t.format for n, t in source.tensors.items() if len(t.shape) == 2 and n not in skip}
-            kernels = _kernels(chosen, used, cache_dir / "code" if cache_dir else None)
-            if cache_dir is None:
-                weights = Weights(*pack(source, skip, progress))
-            else:
-                place = cache_dir / "packed" / f"{digest or _identity(path)}{source.key}-v{VERSION}.pack"
-                weights = open_pack(place, source, skip) or write_pack(place, source, skip, progress)
+            embedded = {gguf.tensors["token_embd.weight"].format}
+            folder = cache_dir / "code" if cache_dir else None
+            names = modules(used, embedded)
+            with Builders(chosen, names, folder, choose_threads(None)) as builders:
+                told = _Told(progress, builders)
+                if cache_dir is None:
+                    weights = Weights(*pack(source, skip, told))
+                else:
+                    weights = _packed(cache_dir / "packed", digest or _identity(path), source, skip, told)
+                told.wait()
+            kernels = _kernels(chosen, used, embedded, folder)
             return NativeModel(path, gguf, weights, kernels, threads, context, source.keep, beside)
         except BaseException:
             gguf.close()
@@ -134,14 +142,49 @@ class NativeModel:
         self.gguf.close()
 
 
+def _packed(folder: Path, digest: str, source: Approximated, skip: frozenset[str], told: _Told) -> Weights:
+    """Weights from their pack, which is made if there is none.
+
+    A cut output matrix has a pack of its own beside that of the whole model: there may be many cuts.
+    """
+    whole, output = source.whole, source.output if source.keep is not None else ""
+    unread = frozenset({output})
+    place = folder / f"{digest}{whole.key}-v{VERSION}.pack"
+    weights = open_pack(place, whole, skip, unread) or write_pack(place, whole, skip, told)
+    if not output:
+        return weights
+    place, others = folder / f"{digest}{source.key}-v{VERSION}.pack", skip | (source.tensors.keys() - unread)
+    return weights.joined(open_pack(place, source, others) or write_pack(place, source, others, told))
+
+
+class _Told:
+    """Tells a callback about packing and compiling together: (done bytes, all bytes), a module being some bytes too."""
+
+    def __init__(self, progress: Callable[[int, int], None] | None, builders: Builders) -> None:
+        self._progress, self._builders = progress, builders
+        self._done = self._total = 0
+
+    def __call__(self, done: int, total: int) -> None:
+        """So much is packed."""
+        self._done, self._total = done, total
+        if self._progress is not None:
+            built, modules = self._builders.done, self._builders.total
+            self._progress(done + built * _MODULE_BYTES, total + modules * _MODULE_BYTES)
+
+    def wait(self) -> None:
+        """Return when all is compiled that is being compiled."""
+        while self._builders.working(_LOOK_S):
+            self(self._done, self._total)
+
+
 def _room(rows: int) -> int:
     """A power of two, so that growing makes few programs."""
     return max(_LEAST_ROWS, 1 << (rows - 1).bit_length())
 
 
-def _kernels(isa: instruction_sets.ISA, formats: set[str], folder: Path | None) -> Kernels:
+def _kernels(isa: instruction_sets.ISA, formats: set[str], embedded: set[str], folder: Path | None) -> Kernels:
     try:
-        return Kernels(isa, formats, folder)
+        return Kernels(isa, formats, embedded, folder)
     except OSError as error:
         if folder is None:
             raise

@@ -16,7 +16,7 @@ import mmap
 import os
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import astuple, dataclass
 from pathlib import Path
@@ -53,14 +53,24 @@ class Packed:
 
 @dataclass(frozen=True, slots=True)
 class Weights:
-    """An opened pack. `data` is the mapped file."""
+    """An opened pack, as bytes in memory; some of its tensors may be those of another one.
+
+    tensors: all. data: bytes of those that are not another's. other: the other one.
+    """
 
     tensors: dict[str, Packed]
     data: Bytes
+    other: Weights | None = None
 
     def address(self, name: str) -> int:
         """Where a tensor lies in memory."""
+        if self.other is not None and name in self.other.tensors:
+            return self.other.address(name)
         return int(self.data.ctypes.data) + self.tensors[name].offset
+
+    def joined(self, other: Weights) -> Weights:
+        """With the other one's tensors in the place of those of the same names."""
+        return Weights(self.tensors | other.tensors, self.data, other)
 
 
 def pack_matrix(name: str, data: Bytes, outputs: int, inputs: int) -> Bytes:
@@ -170,7 +180,7 @@ def pack(
 ) -> tuple[dict[str, Packed], Bytes]:
     """Pack a model in memory. progress(done bytes, all bytes) is called from the calling thread."""
     tensors, total = plan(source, skip)
-    out = np.zeros(total, np.uint8)
+    out = _memory(total)
     _fill(source, tensors, out, total, progress)
     return tensors, out
 
@@ -214,32 +224,40 @@ def _head(tensors: dict[str, Packed]) -> bytes:
     return head.ljust(aligned(len(head), 4096), b"\0")
 
 
-def open_pack(path: Path, source: Source, skip: frozenset[str]) -> Weights | None:
-    """The weights of a pack file, or None where there is none or it is not a whole pack of this model."""
+def open_pack(path: Path, source: Source, skip: frozenset[str], unread: frozenset[str] = frozenset()) -> Weights | None:
+    """The weights of a pack file, or None where there is none or it is not a whole pack of this model.
+
+    unread: tensors that nobody will look at; they take no memory.
+    """
     tensors, total = plan(source, skip)
     head = _head(tensors)
     try:
         with path.open("rb") as file:
             if file.read(len(head)) != head or os.fstat(file.fileno()).st_size != len(head) + total:
                 return None
-            data = _read(file, len(head), total)
+            gaps = [tensors[name] for name in unread if name in tensors]
+            data = _read(file, len(head), total, sorted((each.offset, each.offset + each.n_bytes) for each in gaps))
     except OSError:
         return None
     return Weights(tensors, data)
 
 
-def _read(file: BinaryIO, start: int, size: int) -> Bytes:
-    """Bytes of a file in memory with huge pages where the system has them (docs/adr/0005-weights-in-huge-pages.md)."""
+def _read(file: BinaryIO, start: int, size: int, gaps: Sequence[tuple[int, int]]) -> Bytes:
+    """Bytes of a file in memory, without those of some gaps (from, to) in them, ascending."""
     if not hasattr(os, "preadv"):
         return np.memmap(file, np.uint8, "r", offset=start, shape=(size,))
-    memory = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
-    if hasattr(mmap, "MADV_HUGEPAGE"):
-        with contextlib.suppress(OSError):  # a kernel built without them
-            memory.madvise(mmap.MADV_HUGEPAGE)
-    view = memoryview(memory)
+    memory = _memory(size)
+    view = memory.data
 
-    def piece(at: int) -> None:
-        end = min(at + _PIECE, size)
+    ends = [0, *(place for gap in gaps for place in gap), size]
+    pieces = [
+        (at, min(at + _PIECE, last))
+        for first, last in zip(ends[::2], ends[1::2], strict=True)
+        for at in range(first, last, _PIECE)
+    ]
+
+    def piece(span: tuple[int, int]) -> None:
+        at, end = span
         while at < end:
             got = os.preadv(file.fileno(), [view[at:end]], start + at)
             if not got:
@@ -247,14 +265,25 @@ def _read(file: BinaryIO, start: int, size: int) -> Bytes:
             at += got
 
     with ThreadPoolExecutor(max_workers=min(4, os.cpu_count() or 1)) as pool:
-        list(pool.map(piece, range(0, size, _PIECE)))
+        list(pool.map(piece, pieces))
+    return memory
+
+
+def _memory(size: int) -> Bytes:
+    """Zeros, in huge pages where the system has them (docs/adr/0005-weights-in-huge-pages.md)."""
+    if not hasattr(mmap, "MAP_ANONYMOUS"):
+        return np.zeros(size, np.uint8)
+    memory = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    if hasattr(mmap, "MADV_HUGEPAGE"):
+        with contextlib.suppress(OSError):  # a kernel built without them
+            memory.madvise(mmap.MADV_HUGEPAGE)
     return np.frombuffer(memory, np.uint8)
 
 
 def write_pack(
     path: Path, source: Source, skip: frozenset[str], progress: Callable[[int, int], None] | None = None
 ) -> Weights:
-    """Pack a model into a file, unless another process does so meanwhile, and open it."""
+    """Pack a model, unless another process does so meanwhile, and keep it in a file."""
     tensors, total = plan(source, skip)
     head = _head(tensors)
     partial = f".partial-{path.stem}-"
@@ -270,12 +299,10 @@ def write_pack(
             try:
                 with os.fdopen(handle, "r+b") as file:
                     _reserve(file.fileno(), len(head) + total)
+                    tensors, data = pack(source, skip, progress)
                     file.write(head)
-                    file.flush()
-                    image = np.memmap(file, np.uint8, "r+", offset=len(head), shape=(total,))
-                    _fill(source, tensors, image, total, progress)
-                    image.flush()
-                    del image
+                    for at in range(0, total, _PIECE):  # so that an interrupt need not wait for all
+                        file.write(data[at : at + _PIECE].data)
                 Path(temporary).replace(path)
             except BaseException:
                 Path(temporary).unlink(missing_ok=True)
@@ -286,10 +313,7 @@ def write_pack(
             f"cannot write the packed weights ({(len(head) + total) / 1e9:.1f} GB) to {path.parent}: {reason}; "
             "free space there or set FORETELL_CACHE to another directory"
         ) from error
-    weights = open_pack(path, source, skip)
-    if weights is None:
-        raise ForetellError(f"the packed weights at {path} cannot be read back; remove the file and try again")
-    return weights
+    return Weights(tensors, data)
 
 
 def _reserve(handle: int, size: int) -> None:

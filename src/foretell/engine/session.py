@@ -14,6 +14,7 @@ from foretell.engine import drafts
 from foretell.engine.chain import Chain, chain_of
 from foretell.engine.forest import Forest
 from foretell.engine.kv import Cache, Sequence
+from foretell.engine.layout import PAGE
 from foretell.errors import ForetellError
 
 if TYPE_CHECKING:
@@ -21,24 +22,18 @@ if TYPE_CHECKING:
 
 
 class NativeSession:
-    """Sequences of one loaded model. One thread at a time."""
+    """Sequences of one loaded model. One thread at a time.
+
+    vocabulary: number of token ids. context: most tokens that a sequence may hold.
+    """
 
     def __init__(self, model: NativeModel) -> None:
         self._model = model
         h = model.hyper
+        self.vocabulary, self.context = h.vocabulary, model.context
         self._cache = Cache(h.layers, h.kv_heads, h.head_size)
         self._sequences: dict[int, Sequence] = {}
         self._pass: Chain | Forest | None = None
-
-    @property
-    def vocabulary(self) -> int:
-        """Number of token ids."""
-        return self._model.hyper.vocabulary
-
-    @property
-    def context(self) -> int:
-        """Most tokens that a sequence may hold."""
-        return self._model.context
 
     def open(self) -> int:
         """A new empty sequence's id."""
@@ -71,6 +66,17 @@ class NativeSession:
         held.cut(self._cache, length)
         self._forget_rows(sequence)
 
+    def pretend(self, sequence: int, tokens: int) -> None:
+        """Hold so many more tokens whose keys and values are zeros: `foretell.backend.protocol.Pretender`."""
+        held = self._get(sequence)
+        first, length = len(held.tokens), len(held.tokens) + tokens
+        if length > self.context:
+            raise ForetellError(f"{length} tokens are beyond the context of {self.context}")
+        held.reserve(self._cache, length)
+        for page in held.pages[first // PAGE :]:
+            page.data.fill(0)  # memory of its own: pages never written to are all one page of zeros
+        held.tokens.extend([0] * tokens)
+
     def _forget_rows(self, sequence: int) -> None:
         """A sequence's rows of the last step cannot be committed any more: what they stood on is gone."""
         if self._pass is not None:
@@ -90,11 +96,11 @@ class NativeSession:
         program = model.program(now.count, now.wanted)
         scorer = program.scorer
         need = scorer.prepare(want)
-        if want.sampling.repeat_penalty != 1:
-            scorer.set_histories(now.histories(PENALTY_WINDOW))
         now.fill(program.frame, self._cache, need)
         if isinstance(now, Forest):
             scorer.set_positions(now.positions)
+            if want.sampling.repeat_penalty != 1:
+                scorer.set_histories(now.histories(PENALTY_WINDOW))
         model.team.run(program.stages, len(program.stages), now.count, program.plain)
         self._pass = now
         return scorer.read(now.wanted, want)
@@ -113,8 +119,8 @@ class NativeSession:
             self._forest(rows)  # which says what is wrong
             raise ForetellError(f"a draft of {steps} steps goes beyond the {self.context} tokens of the context")
         program = model.program(first.count, 1)
-        need = program.scorer.prepare(want)
-        first.fill(program.frame, self._cache, need, drafts.bounds(steps, stop, reach))
+        need, bounds = program.scorer.prepare(want), drafts.bounds(steps, stop, reach)
+        first.fill(program.frame, self._cache, need, bounds)
         model.team.run(program.stages, len(program.stages), first.count, program.drafting)
         scores = drafts.scores(program.frame.notes(), want, stop, reach)
         held.tokens.extend([*tokens, *scores.chosen[:-1]])
@@ -125,7 +131,7 @@ class NativeSession:
 
     def commit(self, sequence: int, path: Items[int]) -> None:
         """Keep these rows of the last step."""
-        now, held = self._pass, self._get(sequence)
+        now, held = self._pass, self._sequences.get(sequence) or self._get(sequence)
         if not path:
             return
         if now is None:

@@ -12,6 +12,7 @@ import ctypes
 import os
 import threading
 import weakref
+from struct import Struct
 from typing import NamedTuple
 
 import numpy as np
@@ -19,22 +20,16 @@ from numpy.typing import NDArray
 
 from foretell.engine.kernels import Kernels
 from foretell.engine.kernels.driver import (
-    ADVANCE,
-    BEGIN,
     BEGUN,
     CANCEL,
     EPOCH,
     FINISHED,
-    FRAME,
-    LATER,
     LIMIT,
     OP_COUNT,
     OP_FIELDS,
     OPS,
     PLANNED,
     QUIT,
-    STAGE_COUNT,
-    STAGES,
     TEAM_FIELDS,
     THREADS,
     stage_fields,
@@ -45,6 +40,7 @@ from foretell.errors import ForetellError, UsageError
 SPINS = 40_000
 # Python handles signals between native calls, so a call ends after some chunks of work: fewer where they are long.
 ROW_CHUNKS, LEAST_CHUNKS, ALL_CHUNKS = 8192, 32, 2**62
+_PASS = Struct("8q")  # the fields of a team's record from LIMIT to STAGE_COUNT
 
 
 def i64(size: int) -> NDArray[np.int64]:
@@ -108,6 +104,12 @@ class _Shared:
                 self.wake[number].acquire()
             self.parked[number] = False
 
+    def unpark(self) -> None:
+        for number, parked in enumerate(self.parked):
+            if parked:
+                self.parked[number] = False
+                self.wake[number].release()
+
     def stop(self) -> None:
         self.closing = True
         self.record[QUIT] = 1
@@ -134,6 +136,8 @@ class Team:
         self.threads = choose_threads(threads)
         self._shared = _Shared(kernels, self.threads)
         self._process = _forks
+        self._limits: dict[int, int] = {}  # by rows
+        self._chunks(1)
         self._workers = [
             threading.Thread(target=self._shared.worker, args=(n,), name=f"foretell-{n}", daemon=True)
             for n in range(1, self.threads)
@@ -154,22 +158,23 @@ class Team:
 
         Raises KeyboardInterrupt when interrupted; what was computed is then to be discarded.
         """
-        self.check()
-        self._drain()  # a pass left behind by a second Ctrl-C amid the handling of the first
+        # Few calls and steps: behind a pass Python's own code has to come from memory again.
         shared = self._shared
-        record, known = shared.record, shared.tables.get(id(stages))
+        if self._process != _forks or shared.closing:
+            self.check()
+        record = shared.record
+        if record[FINISHED] != record[BEGUN]:
+            self._drain()  # a pass left behind by a second Ctrl-C amid the handling of the first
+        known = shared.tables.get(id(stages))
         if known is None:
             known = shared.tables[id(stages)] = stages, int(stages.ctypes.data)
+        limit = self._limits.get(rows) or self._chunks(rows)
+        _PASS.pack_into(record, 8 * LIMIT, limit, self._limits[1], 0, *hooks, known[1], count)
         record[CANCEL] = 0
-        record[STAGES], record[STAGE_COUNT] = known[1], count
-        record[FRAME], record[BEGIN], record[ADVANCE] = hooks
-        record[LIMIT], record[LATER] = self._chunks(rows), self._chunks(1)
         shared.running = True  # from now on no thread parks, so that those found awake stay so
         try:
-            for number in range(1, self.threads):
-                if shared.parked[number]:
-                    shared.parked[number] = False
-                    shared.wake[number].release()
+            if True in shared.parked:
+                shared.unpark()
             shared.run_pass(shared.address)
             while record[FINISHED] != record[BEGUN]:
                 shared.continue_pass(shared.address)
@@ -182,9 +187,9 @@ class Team:
 
     def _chunks(self, rows: int) -> int:
         """The most work of a native call: some tens of milliseconds on the processors that we know."""
-        if self._shared.kernels.isa.name == "portable":  # slow, and slower with each row
-            return max(LEAST_CHUNKS, ROW_CHUNKS // (4 * rows))
-        return max(LEAST_CHUNKS, ROW_CHUNKS // -(-rows // 8))
+        portable = self._shared.kernels.isa.name == "portable"  # slow, and slower with each row
+        limit = self._limits[rows] = max(LEAST_CHUNKS, ROW_CHUNKS // (4 * rows if portable else -(-rows // 8)))
+        return limit
 
     def _drain(self) -> None:
         """Skip the work that is left of a pass that has begun, and return when no thread is in it any more."""

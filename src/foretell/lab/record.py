@@ -20,6 +20,7 @@ from foretell.runtime.events import Result
 SAME: Final = ("what", "model", "draft", "machine", "suite", "suite_digest", "max_tokens", "temperature", "seed")
 _PIPELINES: Final = "pipelines"  # name → what is known of a configuration; names may be added
 _FIELDS: Final = tuple(each.name for each in fields(Result) if each.name != "text")
+_LATER: Final = ("notes",)  # that older files don't have
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +108,8 @@ def digest(tokens: Iterable[int]) -> str:
 
 
 def _run(line: Mapping[str, Any]) -> Run:
-    result = {name: line[name] for name in _FIELDS} | {"tokens": tuple(line["tokens"]), "text": ""}
+    result = {name: line[name] for name in _FIELDS if name not in _LATER or name in line}
+    result |= {"tokens": tuple(line["tokens"]), "notes": tuple(line.get("notes", ())), "text": ""}
     return Run(Prompt(line["klass"], line["id"], ""), line["configuration"], Result(**result), line["repeat"])
 
 

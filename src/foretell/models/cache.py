@@ -5,6 +5,8 @@ packed      weights arranged for this processor                         made aga
 code        compiled kernels                                            made again
 tokenizers  parsed tokenizers                                           made again
 profiles    measurements of this machine                                measured again
+runs        records of the last generations, without their text         for `foretell explain`
+data        official files of the tasks of `foretell lab quality`       fetched again
 """
 
 import contextlib
@@ -18,7 +20,7 @@ from pathlib import Path
 from foretell import flags
 from foretell.errors import ForetellError
 
-KINDS = ("models", "packed", "code", "tokenizers", "profiles")
+KINDS = ("models", "packed", "code", "tokenizers", "profiles", "runs", "data")
 EVICTABLE = ("packed", "code")
 
 

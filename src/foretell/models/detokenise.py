@@ -1,7 +1,6 @@
 """Text from tokens as they come. A character whose bytes are spread over several tokens waits until it is whole."""
 
 import codecs
-from contextlib import suppress
 from typing import Protocol
 
 
@@ -28,8 +27,10 @@ class Detokeniser:
         """The text that this token completes; empty while a character is unfinished."""
         data = self._pieces.text_bytes(token)
         if self._whole:
-            with suppress(UnicodeDecodeError):
+            try:
                 return data.decode()  # nearly always, and many times as fast
+            except UnicodeDecodeError:
+                pass
         text = self._decoder.decode(data)
         self._whole = not self._decoder.getstate()[0]
         return text

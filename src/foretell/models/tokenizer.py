@@ -56,6 +56,7 @@ class Tokenizer:
         self._tokens = vocabulary.tokens
         self._kinds = vocabulary.kinds
         self._control = special.control
+        self._texts: dict[int, bytes] = {}  # of tokens that were asked for before
         self._visible_texts = self._longest_first(special.visible)
         self._special_texts = self._longest_first(special.visible | special.control)
         self.vocabulary = len(self._tokens)
@@ -134,7 +135,10 @@ class Tokenizer:
 
     def text_bytes(self, token: int) -> bytes:
         """The bytes that the token adds to the text that a person reads: none for a control token."""
-        return b"" if token in self._control else self.token_bytes(token)
+        known = self._texts.get(token)
+        if known is None:
+            known = self._texts[token] = b"" if token in self._control else self.token_bytes(token)
+        return known
 
     def _break_up(self, text: str) -> str:
         text = text.translate(_ESCAPES)

@@ -149,6 +149,15 @@ class Counts:
         for name in self.forms:
             form_of(name)
 
+    @property
+    def by_frequency(self) -> list[int]:
+        """The generated tokens, the most frequent first, of equal ones the lowest id.
+
+        >>> Counts(frequencies={7: 2, 3: 1, 5: 2}).by_frequency
+        [5, 7, 3]
+        """
+        return sorted(self.frequencies, key=lambda token: (-self.frequencies[token], token))
+
 
 def _check(what: str, holds: bool) -> None:
     if not holds:

@@ -21,6 +21,7 @@ from foretell.profile.spread import Spread
 VERSION: Final = 1
 SUFFIX: Final = ".ftprof"
 WHOLE: Final = "whole"  # the form of a model as it is
+HURRIED: Final = "hurried"  # how a profile was made when the time was too short for its plan
 BUILD: Final = ", engine "  # behind it, a backend's key names the build of the engine
 
 
@@ -37,6 +38,11 @@ class Keys:
         """Of the file: the same for the same models, whichever machine and engine measured them."""
         models = f"{_model(self.target)}\n{_model(self.draft)}"
         return hashlib.sha256(models.encode()).hexdigest()[:32] + SUFFIX
+
+    def is_rebuilt(self, here: "Keys") -> bool:
+        """Whether nothing but the build of the engine differs."""
+        pairs = ((self.target, here.target), (self.draft, here.draft))
+        return self != here and self.machine == here.machine and all(_model(a) == _model(b) for a, b in pairs)
 
     def foreign(self, here: "Keys") -> str:
         """Why a profile with these keys says nothing about what is here; "" when it does."""
@@ -74,6 +80,12 @@ class Times:
         """Whether nothing disturbed the passes."""
         return all(spread.quiet for spreads in self.passes.values() for spread in spreads.values())
 
+    @property
+    def noise(self) -> float:
+        """How far medians are above what passes take, at most: 1 when nothing disturbed them."""
+        found = (each.median_ms / each.least_ms for spreads in self.passes.values() for each in spreads.values())
+        return max(found, default=1.0)
+
 
 @dataclass(frozen=True, slots=True)
 class Profile:
@@ -99,6 +111,15 @@ class Profile:
                 raise ForetellError("passes over one row are missing: measure again with `foretell profile run`")
         if bool(self.keys.draft) != (WHOLE in self.drafts):
             raise ForetellError("passes of the draft model are missing: measure again with `foretell profile run`")
+
+    @property
+    def flaw(self) -> str:
+        """What makes its times doubtful, for people; "" when nothing does."""
+        if self.how == HURRIED:
+            return "the machine was too slow or too busy for all that was to be measured"
+        if not self.target.quiet:
+            return f"other programs ran beside: medians are up to {self.target.noise:.1f} times the least"
+        return ""
 
     @property
     def counts(self) -> Counts:

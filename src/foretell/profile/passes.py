@@ -8,11 +8,13 @@ from collections.abc import Callable, Mapping, Sequence
 from time import perf_counter
 from typing import Final
 
-from foretell.backend.protocol import Rows, Session, Want
+from foretell.backend.protocol import Pretender, Rows, Session, Want
 from foretell.profile.spread import Spread
 
 ROWS: Final = (1, 2, 3, 4, 6, 8, 12, 16)
-CONTEXT_TOKENS: Final = 64  # before the passes, unless said otherwise
+CONTEXT_TOKENS: Final = 256  # before the passes, unless said otherwise
+LONG_ROWS: Final = (1, 4, 8)  # behind longer contexts
+PROMPT_ROWS: Final = 64  # of a pass over a prompt: shorter ones cost more per token
 FREE: Final = 1.1
 
 
@@ -51,6 +53,17 @@ def measure(
     return found
 
 
+def behind(
+    session: Session, contexts: Sequence[int], *, repeats: int, piece_rows: int = 128
+) -> dict[int, dict[int, Spread]]:
+    """A few sizes behind longer contexts, by tokens of these, as far as the model's context has room for them."""
+    room = [tokens for tokens in contexts if session.context >= tokens + LONG_ROWS[-1]]
+    return {
+        tokens: measure(session, repeats=max(1, repeats), rows=LONG_ROWS, context_tokens=tokens, piece_rows=piece_rows)
+        for tokens in room
+    }
+
+
 def in_turns(
     timed: Sequence[tuple[Session, Sequence[int]]],
     *,
@@ -66,7 +79,7 @@ def in_turns(
         for session, rows in timed:
             sequences.append(session.open())
             before = min(context_tokens, session.context - 1)
-            _read(session, sequences[-1], before, piece_rows)
+            _hold(session, sequences[-1], before, piece_rows)
             times.append({n: [] for n in rows if before + n <= session.context})
         for repeat in range(repeats + 1):
             for (session, _), sequence, taken in zip(timed, sequences, times, strict=True):
@@ -83,7 +96,25 @@ def in_turns(
     return [{n: Spread.of(values) for n, values in taken.items()} for taken in times]
 
 
-def _read(session: Session, sequence: int, tokens: int, piece_rows: int) -> None:
+def prompt(session: Session, *, repeats: int) -> Spread | None:
+    """Of a token in a pass over part of a prompt; None when the context has no room for that."""
+    if session.context < PROMPT_ROWS:
+        return None
+    sequence, values = session.open(), list[float]()
+    try:
+        for _ in range(repeats + 1):
+            started = perf_counter()
+            session.step(Rows.chain([0] * PROMPT_ROWS, sequence, (PROMPT_ROWS - 1,)), Want())
+            values.append(1000 * (perf_counter() - started) / PROMPT_ROWS)
+    finally:
+        session.close(sequence)
+    return Spread.of(values[1:] or values)
+
+
+def _hold(session: Session, sequence: int, tokens: int, piece_rows: int) -> None:
+    if isinstance(session, Pretender):
+        session.pretend(sequence, tokens)
+        return
     for start in range(0, tokens, piece_rows):
         count = min(piece_rows, tokens - start)
         session.step(Rows.chain([0] * count, sequence, ()), Want())

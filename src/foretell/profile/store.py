@@ -3,6 +3,7 @@
 import contextlib
 from dataclasses import dataclass
 from pathlib import Path
+from time import time
 
 from foretell.errors import ForetellError
 from foretell.profile.file import SUFFIX, Keys, Profile, read, write
@@ -10,10 +11,14 @@ from foretell.profile.file import SUFFIX, Keys, Profile, read, write
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What was kept: a profile that holds here, or why there is none."""
+    """What was kept: a profile that holds here, or why there is none.
+
+    before: one that another build of the engine made, of which the counts still hold: they are of texts.
+    """
 
     profile: Profile | None
     why: str = ""
+    before: Profile | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +45,15 @@ class Profiles:
         except ForetellError as error:
             return Found(None, str(error).partition(": measure again")[0])
         why = profile.keys.foreign(keys)
-        return Found(None, f"the profile {path} {why}") if why else Found(profile)
+        if not why:
+            return Found(profile)
+        return Found(None, f"the profile {path} {why}", profile if profile.keys.is_rebuilt(keys) else None)
+
+    def age_s(self, keys: Keys) -> float:
+        """Seconds since the profile with these keys was kept; none are negative, whatever the clocks did."""
+        with contextlib.suppress(OSError):
+            return max(0.0, time() - self.path(keys).stat().st_mtime)
+        return 0.0
 
     def keep(self, profile: Profile) -> None:
         """Keep it in the place of another of the same models. A folder that cannot be written to is no error."""

@@ -12,6 +12,7 @@ from foretell.codegen.round import Defers, Round
 from foretell.draft.source import Source
 from foretell.ir.ops import Accept, Defer, Draft, Pipeline
 from foretell.passes.rewrite import of_kind
+from foretell.runtime.pace import Pace
 from foretell.runtime.settings import check_temperature
 
 DISTRIBUTIONS = {"reject", "block", "multi", "mix", "cascade"}  # rules that look at p, not only at the target's choice
@@ -22,7 +23,7 @@ class Bound:
     """A pipeline ready for one generation.
 
     distributions: whether its rules look at the target's distributions.
-    walk: the text under its grammar, if it has one.
+    walk: the text under its grammar, if it has one. pace: what its paced sources go by, if it has any.
     """
 
     pipeline: Pipeline
@@ -32,6 +33,7 @@ class Bound:
     defers: Mapping[str, Defers]
     distributions: bool
     walk: Walk | None = None
+    pace: Pace | None = None
 
     def close(self) -> None:
         """Close the sources."""
@@ -39,7 +41,13 @@ class Bound:
             source.close()
 
 
-def bind(pipeline: Pipeline, make: Callable[[Draft], Source], sampling: Sampling, walk: Walk | None = None) -> Bound:
+def bind(
+    pipeline: Pipeline,
+    make: Callable[[Draft], Source],
+    sampling: Sampling,
+    walk: Walk | None = None,
+    pace: Pace | None = None,
+) -> Bound:
     """Bind a checked pipeline; `make` gives the source of a statement. UsageError for a rule that cannot run so."""
     check_temperature(pipeline, sampling.temperature)
     accepts = of_kind(pipeline, Accept)
@@ -51,4 +59,5 @@ def bind(pipeline: Pipeline, make: Callable[[Draft], Source], sampling: Sampling
         {each.name: defers.make(each.rule, each.threshold) for each in of_kind(pipeline, Defer)},
         any(each.rule in DISTRIBUTIONS for each in accepts),
         walk,
+        pace,
     )

@@ -1,11 +1,12 @@
 """The sources that a pipeline's draft statements stand for, for one generation of a loaded model."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from foretell.accept.grammar import Walk
 from foretell.accept.sampling import Sampling
 from foretell.cost.facts import Facts
-from foretell.cost.model import approximated, calibration
+from foretell.cost.model import calibration
 from foretell.draft import sources
 from foretell.draft.grammar import Guarded
 from foretell.draft.likely import Likely
@@ -27,7 +28,8 @@ class Binding:
     """What a generation's sources need.
 
     vocabulary: of the target. drafter: the draft model, if one is loaded. walk: the text under its grammar, if it has
-    one. pace: what paced statements go by. facts: costs and chances of the draft model.
+    one. pace: what paced statements go by. facts: costs and chances of the draft model. hint: tokens of a text that the
+    output may be like; lookup copies from it too.
     """
 
     sampling: Sampling
@@ -36,6 +38,7 @@ class Binding:
     facts: Facts
     drafter: Drafter | None = None
     walk: Walk | None = None
+    hint: Sequence[int] = ()
 
     def bound(self, pipeline: Pipeline) -> Bound:
         """A checked pipeline, ready to run. UsageError when it asks for what is not there."""
@@ -50,7 +53,8 @@ class Binding:
                 models.append(source)
             return source if self.walk is None else Guarded(source, self.walk)
 
-        out = bind(pipeline, make, self.sampling, self.walk)
+        paced = any(each.paced for each in of_kind(pipeline, Draft))
+        out = bind(pipeline, make, self.sampling, self.walk, self.pace if paced else None)
         self.pace.begin(copiers, models)
         return out
 
@@ -58,6 +62,8 @@ class Binding:
         if statement.source == "model":
             return self._model(statement, pipeline)
         source = sources.make(statement, self.sampling, self.vocabulary, walk=self.walk)
+        if self.hint and statement.source == "lookup":
+            source.extend(self.hint)
         if not statement.paced:
             return source
         known = self.facts.sources.get(statement.source)
@@ -79,7 +85,8 @@ class Binding:
             return source
         if not isinstance(source, ModelSource):
             raise ForetellError(f"the source of {statement.name} cannot be paced: leave out paced")
-        known, (cost, _) = self.facts.model(DRAFT), approximated(statement, self.facts.model(DRAFT))
+        known = self.facts.model(DRAFT)
+        trade = known.trade(statement.vocabulary, statement.precision)
         chooses = statement.law in ("point", "coupled")
         return PacedModel(
             source,
@@ -87,7 +94,7 @@ class Binding:
             self.pace,
             self.pace.doubts(statement.name, calibration(statement, known)),
             want=Likely(DRAFT, statement.law, sampling, vocabulary).want if chooses else None,
-            pass_ms=known.pass_ms.scaled(cost),
-            prompt_ms=known.prompt_ms,
+            pass_ms=known.pass_ms.scaled(trade.cost),
+            prompt_ms=known.prompt_ms * trade.prompt,
             width=statement.width,
         )

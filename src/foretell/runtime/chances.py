@@ -113,10 +113,10 @@ class Doubts:
         prior: (upper end of the probability, chance, share) of each class, ascending.
 
     right: chance of a guess of each class. share: of guesses that are of this class. Both follow the text.
-    scored: guesses so far.
+    scored: guesses so far. hits: those that were right.
     """
 
-    __slots__ = ("_hits", "_trials", "_uppers", "right", "scored", "share")
+    __slots__ = ("_hits", "_trials", "_uppers", "hits", "right", "scored", "share")
 
     def __init__(self, prior: Sequence[tuple[float, float, float]] = USUAL) -> None:
         self._uppers = [upper for upper, _, _ in prior]
@@ -124,11 +124,15 @@ class Doubts:
         self.share = [share for _, _, share in prior]
         self._hits = [chance * PRIOR_WEIGHT for chance in self.right]
         self._trials = [PRIOR_WEIGHT] * len(self.right)
-        self.scored = 0
+        self.scored = self.hits = 0
 
     def stop(self, kinds: int) -> float:
         """The probability from which a guess is of the surest so many classes."""
         return self._uppers[-kinds - 1] if 0 < kinds < len(self._uppers) else 0.0
+
+    def chance(self, sure: float) -> float:
+        """How often guesses of this probability are right."""
+        return self.right[min(bisect_left(self._uppers, sure), len(self._uppers) - 1)]
 
     def score(self, sure: float, right: bool) -> None:
         """A guess of this probability, whose ancestors were right, was right or not."""
@@ -137,6 +141,7 @@ class Doubts:
         self._trials[kind] = self._trials[kind] * FADE + 1
         self.right[kind] = self._hits[kind] / self._trials[kind]
         self.scored += 1
+        self.hits += right
         new = max(NEWEST, 1 / (SHARES + self.scored))
         self.share = [share * (1 - new) for share in self.share]
         self.share[kind] += new

@@ -40,6 +40,13 @@ class Context:
         if self.session.length(self.sequence) > length:
             self.session.rewind(self.sequence, length)
 
+    def fork(self, length: int) -> "Context":
+        """Another context with this one's first `length` tokens, which the two share."""
+        twin = Context.__new__(Context)
+        twin.session, twin.sequence, twin.tokens = self.session, self.session.fork(self.sequence), list(self.tokens)
+        twin.cut(length)
+        return twin
+
     def close(self) -> None:
         """Give the sequence back."""
         self.session.close(self.sequence)

@@ -1,12 +1,13 @@
 """A loaded draft model, in the forms that pipelines ask for, and what each has read."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from foretell.backend.model import Backend
 from foretell.draft.reader import Reader
 from foretell.ir.ops import Draft
 from foretell.profile.counts import Form
+from foretell.runtime.meter import Meter, Metered
 
 
 class Drafter:
@@ -15,6 +16,9 @@ class Drafter:
     Args:
         open_form: loads the model in a form.
         costs: milliseconds of a pass by row count of the loaded model.
+
+    meter: counts the passes of all sequences. frequent: tokens that cut vocabularies of forms loaded from now on begin
+    with, the most frequent first.
     """
 
     def __init__(self, open_form: Callable[[Form], Backend], costs: Callable[[Backend], Mapping[int, float]]) -> None:
@@ -22,6 +26,8 @@ class Drafter:
         self._forms: dict[Form, Backend] = {}
         self._readers: dict[tuple[str, Form], Reader] = {}
         self._pass_costs: Mapping[int, float] | None = None
+        self.meter = Meter()
+        self.frequent: Sequence[int] = ()
 
     def backend(self, form: Form = (0, "")) -> Backend:
         """The model in a form, loaded when it is first asked for."""
@@ -47,9 +53,9 @@ class Drafter:
             self._pass_costs = self._costs(self.backend())
         return self._pass_costs
 
-    def know(self, pass_costs: Mapping[int, float]) -> None:
-        """These were measured; `costs` need not be asked."""
-        self._pass_costs = pass_costs
+    def know(self, pass_costs: Mapping[int, float], frequent: Sequence[int] = ()) -> None:
+        """These were measured: `costs` need not be asked, and tokens were seen so often, the most frequent first."""
+        self._pass_costs, self.frequent = pass_costs, frequent
 
     def reader(self, statement: Draft) -> Reader:
         """The sequence of a statement."""
@@ -57,7 +63,7 @@ class Drafter:
         key = statement.name, form
         if key not in self._readers:
             backend = self.backend(form)
-            self._readers[key] = Reader(backend.session(), backend.piece_rows)
+            self._readers[key] = Reader(Metered(backend.session(), self.meter), backend.piece_rows)
         return self._readers[key]
 
     def forget(self) -> None:

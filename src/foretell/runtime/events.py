@@ -42,6 +42,7 @@ class Result:
     finish: "stop" (end token or stop string), "length" (limit or full context), "cancelled".
     seed: what to give to get the same text again.
     draft_passes: passes of draft models whose scores were wanted.
+    notes: what went wrong without changing the text, in words: a draft source that failed and was dropped.
 
     Generated tokens, for the two rates, are those that the model chose: an end token and the tokens of a stop string
         count.
@@ -61,8 +62,9 @@ class Result:
     finish: Finish
     seed: int
     draft_passes: int = 0
+    notes: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """The fields by name, as plain JSON values."""
         values = {field.name: getattr(self, field.name) for field in fields(self)}
-        return values | {"tokens": list(self.tokens)}
+        return values | {"tokens": list(self.tokens), "notes": list(self.notes)}

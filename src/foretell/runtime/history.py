@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from foretell.backend.model import Codec
 from foretell.errors import ForetellError
 from foretell.runtime.events import Result
+from foretell.runtime.written import Written
 
 Message = Mapping[str, str]  # role ("system", "user", "assistant") and content
 
@@ -20,8 +21,8 @@ class History:
 
     def __init__(self, render: Callable[[Sequence[Message]], str], codec: Codec, size: int) -> None:
         self.messages: list[dict[str, str]] = []
-        self._render, self._codec, self._size = render, codec, size
-        self._known: tuple[str, list[int]] = ("", [])  # rendered text so far and exactly its tokens, as generated
+        self._render, self._size = render, size
+        self._written = Written(codec, 0)  # the text so far and exactly its tokens: the newest is always kept
 
     def fit(self, question: Message, max_tokens: int | None) -> tuple[str, list[int], int]:
         """The prompt as text and ids, and how many of the oldest messages it leaves out.
@@ -41,22 +42,18 @@ class History:
     def add(self, question: str, rendered: str, ids: Sequence[int], result: Result) -> None:
         """A turn: a question, the prompt that it came to as text and ids, and the answer."""
         self.messages += [{"role": "user", "content": question}, {"role": "assistant", "content": result.text}]
-        whole = self._codec.decode(result.tokens) == result.text  # else a token was cut by a stop string
-        answer = self._codec.protect(result.text)
-        self._known = (rendered + answer, [*ids, *result.tokens]) if whole else ("", [])
+        self._written.clear()
+        self._written.add(rendered, ids, result)
 
     def clear(self) -> None:
         """Forget all turns."""
         self.messages.clear()
-        self._known = ("", [])
+        self._written.clear()
 
     def _encode(self, messages: Sequence[Message]) -> tuple[str, list[int]]:
         """Text and ids; tokens that the model itself wrote are taken over."""
-        rendered, codec = self._render(messages), self._codec
-        text, ids = self._known
-        if ids and rendered.startswith(text):
-            return rendered, ids + codec.encode_protected(rendered[len(text) :])
-        return rendered, codec.with_bos(codec.encode_protected(rendered))
+        rendered = self._render(messages)
+        return rendered, self._written.encode(rendered)
 
 
 def checked_text(prompt: str) -> str:

@@ -20,10 +20,14 @@ from foretell.backend.protocol import Rows, Scores
 from foretell.codegen.round import Parts
 from foretell.errors import ForetellError, UsageError
 from foretell.runtime.bind import Bound
+from foretell.runtime.clock import Clock, steady
 from foretell.runtime.context import Context
 from foretell.runtime.events import Event, Finish, Result
+from foretell.runtime.meter import Metered
 from foretell.runtime.stops import StopStrings
+from foretell.runtime.trace import Recorder
 from foretell.runtime.verifier import Checked, Verifier
+from foretell.runtime.watched import Watched, culprit
 
 OnPrompt = Callable[[int, int], None]  # tokens of the prompt read so far, and in all
 
@@ -34,7 +38,8 @@ class Request:
 
     prompt: ids, at least one. max_tokens: None means until the context is full. end_ids, stop: what ends the text.
     top: how many alternatives an event carries (0: no log-probabilities). piece_rows: most prompt rows in one pass.
-    seed, load_s: only passed on into the result. started_s: when the request came, by `time.perf_counter` (None: now).
+    seed, load_s: only passed on into the result. started_s: when the request came, by `clock` (None: now).
+    clock: seconds since any moment, for all times of the generation.
     """
 
     prompt: Sequence[int]
@@ -47,6 +52,7 @@ class Request:
     seed: int = 0
     load_s: float = 0.0
     started_s: float | None = None
+    clock: Clock = perf_counter
 
 
 class Stream(Iterator[Event]):
@@ -54,6 +60,8 @@ class Stream(Iterator[Event]):
 
     Ctrl-C inside a pass ends the stream like `cancel`: the result holds what was generated so far, finish "cancelled".
     Whoever catches KeyboardInterrupt between events should call `cancel` and go on reading.
+
+    A draft source that raises is dropped, and the text goes on without it; `Result.notes` says so.
     """
 
     def __init__(
@@ -65,6 +73,7 @@ class Stream(Iterator[Event]):
         *,
         on_prompt: OnPrompt | None = None,
         on_end: Callable[[], None] | None = None,
+        recorder: Recorder | None = None,
     ) -> None:
         room = context.session.context - len(request.prompt)
         if room < 1:
@@ -75,8 +84,10 @@ class Stream(Iterator[Event]):
         _check_bias(request.sampling, context.session.vocabulary)
         self.bound = bound
         self._request, self._context, self._detokeniser = request, context, detokeniser
+        self._session = context.session if recorder is None else Metered(context.session, recorder.target)
         self._verifier = Verifier(
             context,
+            self._session,
             request.sampling,
             top=request.top,
             distributions=bound.distributions,
@@ -91,20 +102,34 @@ class Stream(Iterator[Event]):
         self._result: Result | None = None
         self._tokens: list[int] = []  # shown
         self._texts: list[str] = []
+        self._reused = 0  # tokens of the prompt that need not be read
         self._chosen = 0  # tokens that the model chose, an end token included
         self._rounds = self._guessed = self._kept = 0
         self._passes_before = self._draft_passes()
         self._finish: Finish | None = None
         self._first_s: float | None = None
         self._last_s = 0.0
-        self._started = perf_counter() if request.started_s is None else request.started_s
+        self._clock = steady(request.clock)
+        now = self._clock()
+        self._started = now if request.started_s is None else min(now, request.started_s)
+        self._sources = {name: Watched(source, self._failed) for name, source in bound.sources.items()}
+        self._notes: list[str] = []
+        self._recorder = recorder
+        if recorder is not None:
+            recorder.begin(self._clock, self._started, bound.pace)
         self._events = self._run()
 
     def __iter__(self) -> "Stream":
         return self
 
     def __next__(self) -> Event:
-        return next(self._events)
+        recorder = self._recorder
+        if recorder is None:
+            return next(self._events)
+        recorder.back()
+        event = next(self._events)
+        recorder.leave()
+        return event
 
     @property
     def result(self) -> Result:
@@ -114,6 +139,11 @@ class Stream(Iterator[Event]):
         if self._result is None:
             raise ForetellError("the generation failed before it gave a result: see the first error")
         return self._result
+
+    @property
+    def prompt(self) -> Sequence[int]:
+        """Ids of the prompt."""
+        return self._request.prompt
 
     @property
     def finished(self) -> bool:
@@ -148,8 +178,11 @@ class Stream(Iterator[Event]):
         on_end, self._on_end = self._on_end, None
         if not self._ended:
             self._ended = True
+            if self._recorder is not None:
+                self._recorder.end(self._chosen, self._notes, self.bound.pace)
             self._context.cut(len(self._request.prompt) + len(self._tokens))
-            self.bound.close()
+            for source in self._sources.values():
+                source.close()
         if on_end is not None:
             on_end()
 
@@ -157,24 +190,39 @@ class Stream(Iterator[Event]):
         scores = self._read_prompt()
         if scores is None:
             return
-        request, verifier, bound = self._request, self._verifier, self.bound
+        request, verifier, bound, recorder = self._request, self._verifier, self.bound, self._recorder
         first = verifier.start(scores)
+        if bound.pace is not None:
+            bound.pace.read(len(request.prompt) - self._reused)
+        if recorder is not None:
+            recorder.prompt_read(self._reused, first)
         yield from self._emit(verifier.checked, Proposal(), Verdict((), first))
         if self._finish is not None:
             return
-        for source in bound.sources.values():
+        sources = list(self._sources.values())
+        for source in sources:
             source.extend((*request.prompt, *verifier.owed))
-        parts = Parts(bound.sources, bound.rules, bound.defers, verifier)
+        parts = Parts(self._sources, bound.rules, bound.defers, verifier)
+        if recorder is not None:
+            parts = recorder.timed(parts)
         turn = 0
         while self._finish is None:
             if self._cancelled.is_set():
                 self._finish = "cancelled"
                 return
             verifier.begin()
+            if recorder is not None:
+                recorder.round_begins(len(self._context))
+            began = self._clock()
             outcome = bound.play(parts, self._limit - self._chosen - 1, KeyedChance(request.sampling.seed, turn))
             turn += 1
+            since = 0.0 if recorder is None else self._clock()
             new = verifier.keep(outcome.proposal, outcome.verdict)
-            for source in bound.sources.values():
+            if recorder is not None:
+                recorder.accepted(since, outcome, bound.pace.decision if bound.pace else None)
+            if bound.pace is not None:
+                bound.pace.took(1000 * (self._clock() - began))
+            for source in sources:
                 source.extend(new)
             self._rounds += verifier.checked is not None
             self._guessed += len(outcome.proposal)
@@ -184,6 +232,7 @@ class Stream(Iterator[Event]):
         """The prompt's passes. None when cancelled."""
         prompt, context = self._request.prompt, self._context
         done, scores, want = context.reuse(prompt), None, self._verifier.want
+        self._reused = done
         while done < len(prompt):
             if self._cancelled.is_set():
                 self._finish = "cancelled"
@@ -191,7 +240,7 @@ class Stream(Iterator[Event]):
             piece = prompt[done : done + self._request.piece_rows]
             done += len(piece)
             wanted = (len(piece) - 1,) if done == len(prompt) else ()
-            scores = context.session.step(Rows.chain(piece, context.sequence, wanted), want)
+            scores = self._session.step(Rows.chain(piece, context.sequence, wanted), want)
             context.commit(piece)
             if self._on_prompt is not None:
                 self._on_prompt(done, len(prompt))
@@ -199,7 +248,7 @@ class Stream(Iterator[Event]):
 
     def _emit(self, checked: Checked | None, proposal: Proposal, verdict: Verdict) -> Generator[Event, None, None]:
         """Show the tokens of a round until one ends the text."""
-        self._last_s = perf_counter() - self._started
+        self._last_s = self._clock() - self._started
         if self._first_s is None:
             self._first_s = self._last_s
         guesses = proposal.guesses
@@ -238,7 +287,7 @@ class Stream(Iterator[Event]):
             prompt_tokens=len(self._request.prompt),
             tokens_per_s=later / (last - first) if first is not None and later > 0 and last > first else None,
             first_token_s=first,
-            response_s=perf_counter() - self._started if first is None else last,
+            response_s=self._clock() - self._started if first is None else last,
             load_s=self._request.load_s,
             rounds=rounds,
             tokens_per_round=later / rounds if rounds else None,
@@ -247,7 +296,18 @@ class Stream(Iterator[Event]):
             finish=self._finish or "cancelled",
             seed=self._request.seed,
             draft_passes=self._draft_passes() - self._passes_before,
+            notes=tuple(self._notes),
         )
+
+    def _failed(self, called: str, error: Exception) -> None:
+        """A source failed: drop it."""
+        name = culprit(error, called, {each.name for each in self._sources.values() if not each.dropped})
+        for source in self._sources.values():
+            source.dropped = source.dropped or source.name == name
+        if self.bound.pace is not None:
+            self.bound.pace.drop(name)
+        what = " ".join(f"{type(error).__name__}: {error}".split())
+        self._notes.append(f"the source {name} failed and was dropped in round {self._rounds + 1} ({what})")
 
     def _draft_passes(self) -> int:
         """So far, by sequences that may be older than this generation."""

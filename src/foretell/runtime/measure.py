@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 from foretell.backend.model import Backend
 from foretell.profile import passes
 from foretell.profile.counts import Counts
-from foretell.profile.file import Keys, Profile, Times
+from foretell.profile.file import HURRIED, Keys, Profile, Times
 from foretell.profile.machine import machine
 from foretell.profile.prompts import Prompt, built_in
 from foretell.profile.record import added
@@ -18,13 +18,13 @@ from foretell.runtime import measure_sources
 from foretell.runtime.drafter import Drafter
 from foretell.runtime.measure_forms import Forms
 from foretell.runtime.measure_overhead import overhead
-from foretell.runtime.measure_plan import HURRIED, Meter, Plan
+from foretell.runtime.measure_plan import Meter, Plan
 from foretell.runtime.measure_text import PromptTimes, Text, write
 
 if TYPE_CHECKING:
     from foretell.models.sources import Progress
 
-LONG_ROWS: Final = (1, 8)  # behind a long context
+PROMPTS: Final = 2  # passes over part of a prompt, where no text is read
 FIRST_BY: Final = 0.15  # share of the time by which the first block of passes is timed
 ROUNDS: Final = 8  # of plain decoding, to see what is not in passes
 PASSES, TOKEN, PLAIN = 420, 10, 500  # for the meter: a round through the sizes, a token of an answer, plain decoding
@@ -80,27 +80,21 @@ def measure(
     if forms is not None:
         (forms.time_again if asked else forms.time)()
     times: dict[int, Mapping[int, Spread]] = {passes.CONTEXT_TOKENS: costs}
-    if plan.long_tokens and target.pass_costs is None:
-        times |= _behind(target, plan)
+    reads = reading.spread
+    if target.pass_costs is None and not meter.up(1.0):
+        times |= passes.behind(target.session(), plan.contexts, repeats=plan.repeats // 2, piece_rows=target.piece_rows)
+        reads = reads or passes.prompt(target.session(), repeats=PROMPTS)
+        between = between or overhead(target, (0,) * 8, ROUNDS // 2)
     keys = Keys(machine(), target.key, "" if drafter is None else drafter.backend().key)
     meter.add(meter.total)
     how = HURRIED if meter.hurried else plan.how
-    return Profile(keys, how, Times(times, reading.spread), forms.times if forms else {}, between, kinds)
+    return Profile(keys, how, Times(times, reads), forms.times if forms else {}, between, kinds)
 
 
 def _passes(target: Backend, repeats: int, meter: Meter, share: float) -> Mapping[int, Spread]:
     if target.pass_costs is not None:
         return Spread.given(target.pass_costs)
     return passes.measure(target.session(), repeats=repeats, tick=lambda: meter.ticked(PASSES, share))
-
-
-def _behind(target: Backend, plan: Plan) -> dict[int, Mapping[int, Spread]]:
-    """Passes behind a long context, if there is room for one."""
-    session = target.session()
-    if session.context <= plan.long_tokens + max(LONG_ROWS):
-        return {}
-    repeats, tokens, pieces = plan.repeats // 2, plan.long_tokens, target.piece_rows
-    return {tokens: passes.measure(session, repeats=repeats, rows=LONG_ROWS, context_tokens=tokens, piece_rows=pieces)}
 
 
 def _counts(text: Text, replayed: Mapping[str, measure_sources.Replay]) -> Counts:

@@ -125,8 +125,13 @@ class Forms:
         else:
             timed = [(backend.session(), ROWS), *([(own.session(), (1,))] if form != AS_IS else [])]
             found = passes.in_turns(timed, repeats=max(1, repeats), tick=lambda: self.meter.ticked(PASSES, 1.0))
-        name, beside = form_name(form), found[1][1] if found[1:] else None
-        self._add(name, Times({passes.CONTEXT_TOKENS: found[0]}, None, beside, looks=int(name not in self.times)))
+        name, beside, first = form_name(form), found[1][1] if found[1:] else None, form_name(form) not in self.times
+        times, prompt = {passes.CONTEXT_TOKENS: found[0]}, None
+        if first and backend.pass_costs is None:
+            prompt = passes.prompt(backend.session(), repeats=1)
+        if form == AS_IS and first and backend.pass_costs is None:
+            times |= passes.behind(own.session(), self.plan.contexts, repeats=repeats // 2, piece_rows=own.piece_rows)
+        self._add(name, Times(times, prompt, beside, looks=int(first)))
         self.meter.add(OPEN)
 
     def _add(self, name: str, times: Times) -> None:

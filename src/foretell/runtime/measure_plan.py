@@ -16,7 +16,7 @@ class Plan:
 
     how: its name. repeats: of each pass. rounds: built-in prompts of each kind. tokens: most of an answer. together:
     answers written at a time. forms: of a draft model, besides as it is. prompts: lengths that prompts are cut to for
-    it. long_tokens: of a context behind which passes are timed once more (0: none). limit_s: about how long it may
+    it. contexts: tokens of longer contexts behind which some passes are timed too. limit_s: about how long it may
     take; on a slow machine less is measured (0: no limit).
     """
 
@@ -27,13 +27,12 @@ class Plan:
     together: int = 8
     forms: tuple[Form, ...] = ()
     prompts: tuple[int, ...] = ()
-    long_tokens: int = 0
+    contexts: tuple[int, ...] = (2048,)
     limit_s: float = 0.0
 
 
 _CHEAP: Final[tuple[Form, ...]] = ((0, "Q4_0"), (16384, "Q4_0"), (32768, "Q4_0"))
-HURRIED: Final = "hurried"  # how a profile was made when the time was too short for its plan
-PASSES: Final = Plan("passes", repeats=6, limit_s=6)
+PASSES: Final = Plan("passes", repeats=4, limit_s=6)
 QUICK: Final = Plan("quick", repeats=4, rounds=1, tokens=48, forms=_CHEAP, prompts=(64,), limit_s=25)
 THOROUGH: Final = Plan(
     "thorough",
@@ -43,7 +42,7 @@ THOROUGH: Final = Plan(
     together=12,
     forms=(*_CHEAP, (16384, ""), (32768, "")),
     prompts=(64, 128, 256),
-    long_tokens=1024,
+    contexts=(1024, 2048, 4096),
 )
 
 
@@ -71,14 +70,15 @@ class Meter:
 
     def late(self, share: float) -> bool:
         """Whether this share of the time is up, so that something has to be left out."""
-        late = self._up(share)
+        late = self.up(share)
         self.hurried |= late
         return late
 
     def ticked(self, amount: int, share: float) -> bool:
         """So much more is done; whether this share of the time is up, so that repeats are to end."""
         self.add(amount)
-        return self._up(share)
+        return self.up(share)
 
-    def _up(self, share: float) -> bool:
+    def up(self, share: float) -> bool:
+        """Whether this share of the time is up."""
         return 0 < share * self.limit_s < perf_counter() - self.began_s

@@ -10,7 +10,7 @@ from foretell.cost import known
 from foretell.cost.facts import Facts
 from foretell.errors import ForetellError
 from foretell.profile.counts import Form, form_of
-from foretell.profile.file import WHOLE, Keys, Profile, Times
+from foretell.profile.file import HURRIED, WHOLE, Keys, Profile, Times
 from foretell.profile.machine import machine
 from foretell.profile.passes import CONTEXT_TOKENS
 from foretell.profile.prompts import Prompt
@@ -19,12 +19,13 @@ from foretell.profile.spread import Spread
 from foretell.profile.store import Profiles
 from foretell.runtime.drafter import Drafter
 from foretell.runtime.measure import measure
-from foretell.runtime.measure_plan import HURRIED, PASSES, QUICK, Plan
+from foretell.runtime.measure_plan import PASSES, QUICK, Plan
 
 if TYPE_CHECKING:
     from foretell.models.sources import Progress
 
-MOST_LOOKS: Final = 2  # a machine that is never quiet holds up no more loads than these
+MOST_LOOKS: Final = 2  # a machine that is never quiet holds up no more loads than these, and then one
+LATER_S: Final = 3600.0  # after so many seconds
 ROOMY: Final = 512  # tokens of context in which most of the built-in prompts fit
 _PROBED: Final = 37  # every so many tokens are compared
 
@@ -39,8 +40,17 @@ class Opening:
     pull: bool
     progress: "Progress | None"
 
-    def open(self, name_or_path: str | Path | None, beside: Backend | None = None, form: Form = (0, "")) -> Backend:
-        """A loaded model in a form; one `beside` another shares its threads."""
+    def open(
+        self,
+        name_or_path: str | Path | None,
+        beside: Backend | None = None,
+        form: Form = (0, ""),
+        frequent: Sequence[int] = (),
+    ) -> Backend:
+        """A loaded model in a form; one `beside` another shares its threads.
+
+        frequent: tokens that a cut vocabulary begins with.
+        """
         if name_or_path == "toy":
             from foretell.backend.toy import ToyBackend  # noqa: PLC0415 — only when it is asked for
 
@@ -62,6 +72,7 @@ class Opening:
             progress=self.progress,
             beside=beside if isinstance(beside, NativeBackend) else None,
             form=form,
+            frequent=frequent,
         )
 
     def check_pair(self, target: str | Path | None, draft: str | Path) -> None:
@@ -78,7 +89,7 @@ class Opening:
 
     def drafter(self, name_or_path: str | Path, target: Backend) -> Drafter:
         """A draft model for a target; raises ForetellError when their tokens differ."""
-        drafter = Drafter(lambda form: self.open(name_or_path, target, form), self.costs)
+        drafter = Drafter(lambda form: self.open(name_or_path, target, form, drafter.frequent), self.costs)
         try:
             check_same_tokens(target, drafter.backend())
         except BaseException:
@@ -103,7 +114,7 @@ class Opening:
         keys = Keys(machine(), target.key, "" if drafter is None else drafter.backend().key)
         profile = self._given(target, drafter, keys) or self._kept(target, drafter, keys)
         if drafter is not None:
-            drafter.know(profile.drafts[WHOLE].costs)
+            drafter.know(profile.drafts[WHOLE].costs, profile.counts.by_frequency)
         return profile
 
     @property
@@ -140,19 +151,36 @@ class Opening:
         profile, why = found.profile, found.why
         if profile is not None and drafter is not None and self._lacks(profile, target):
             profile, why = None, "the profile there has no chances"
-        if profile is None:
+        if profile is not None and not (profile.flaw and self._is_due(profile)):
+            return profile
+        if profile is None and found.before is not None and found.before.how != HURRIED:
+            profile = self._rebuilt(target, drafter, found.before, why)
+        elif profile is None:
             profile = self.measure(target, drafter, PASSES if drafter is None else QUICK, why=why)
-        elif profile.how == HURRIED and profile.target.looks < MOST_LOOKS:
+        elif profile.how == HURRIED:
             look = self.measure(target, drafter, QUICK, why="the machine was too busy before")
             profile = look if look.how != HURRIED else added(profile, look)
-        elif not profile.target.quiet and profile.target.looks < MOST_LOOKS:
-            forms = tuple(form_of(name) for name in profile.drafts if name != WHOLE)
-            look = self.measure(target, drafter, replace(PASSES, forms=forms), why="something disturbed it before")
-            profile = added(profile, replace(look, how=profile.how))
         else:
-            return profile
+            look = self._look(target, drafter, profile, "something disturbed it before")
+            quiet = replace(look, kinds=profile.kinds, overhead=added(profile.overhead, look.overhead))
+            profile = quiet if look.target.quiet else added(profile, replace(look, kinds={}))
         self.profiles.keep(profile)
         return profile
+
+    def _is_due(self, profile: Profile) -> bool:
+        """Whether it is time to look again at what was disturbed."""
+        return profile.target.looks < MOST_LOOKS or self.profiles.age_s(profile.keys) > LATER_S
+
+    def _look(self, target: Backend, drafter: Drafter | None, profile: Profile, why: str) -> Profile:
+        """The times of what a profile has, measured now. It has no counts, but is called what the profile is."""
+        forms = tuple(form_of(name) for name in profile.drafts if name != WHOLE)
+        return replace(self.measure(target, drafter, replace(PASSES, forms=forms), why=why), how=profile.how)
+
+    def _rebuilt(self, target: Backend, drafter: Drafter | None, before: Profile, why: str) -> Profile:
+        """Times of this build of the engine, and counts that another one made: what is counted are texts."""
+        if drafter is not None and self._lacks(before, target):
+            return self.measure(target, drafter, QUICK, why=why)
+        return replace(self._look(target, drafter, before, why), kinds=before.kinds)
 
     def _lacks(self, profile: Profile, target: Backend) -> bool:
         """Whether a profile without chances, perhaps of a small context, could have some now."""

@@ -2,22 +2,77 @@
 
 A round's options are the target alone, some copied guesses of one source, or some steps of one draft model
 (`foretell.cost.choice`). The one with the largest value is taken: tokens that it is expected to give, less what its
-time is worth at the recent rate. Chances are learned (`chances`); costs were measured before and stay as they are, so
-what a pipeline of class `distribution` says depends on its seed alone.
+time is worth at the recent rate. Whatever is tried, a generation can lose only so much against the target alone, even
+when every guess is wrong: `room_ms`. Chances are learned (`chances`); costs were measured before and stay as they are,
+so what a pipeline of class `distribution` says depends on its seed alone. What the clock says only scales what is
+predicted for people.
 """
 
+from bisect import bisect_right
 from collections.abc import Sequence
-from typing import Final, Protocol
+from math import inf
+from typing import Final, Literal, NamedTuple, Protocol
 
-from foretell.cost.choice import NO_STEPS, Steps, charged, copies
+from foretell.cost.choice import NO_STEPS, ROW_MARGIN, Steps, charged, copies
 from foretell.cost.facts import Facts
 from foretell.runtime.chances import Doubts, Matches
 
-RATE_FADE: Final = 0.7  # per round: a memory of about 3
+RATE_FADE: Final = 0.85  # per round: a memory of about 6
+# What a generation may lose against the target alone, when all guesses are wrong: so many ms, and this share of its
+# time. A little below the 60 ms and 0.02 that are promised.
+GRACE_MS: Final = 57.0
+SHARE: Final = 0.019
+DRIFT_STEP: Final = 0.1  # per round, of the log
+ODD: Final = 3.0  # times as long as expected, or as short: more says nothing about the machine
+PIECE: Final = 64  # tokens of text after which costs are looked up again
+
+
+class Decision(NamedTuple):
+    """What a round does, and why.
+
+    source: whose guesses were chosen, "" for the target alone. guesses: granted, at most.
+    expected_tokens: that the round gives, the target's own included. expected_ms: that it takes, guesses included.
+    reason: for people, a few words.
+    """
+
+    kind: Literal["plain", "copy", "model"]
+    source: str
+    guesses: int
+    expected_tokens: float
+    expected_ms: float
+    reason: str
+
+
+class Change(NamedTuple):
+    """A change of mind. round: 1 for the first. source: whose. what: a word. why: for people."""
+
+    round: int
+    source: str
+    what: str
+    why: str
+
+
+class Terms(NamedTuple):
+    """What the options of a round are weighed by.
+
+    limit: most guesses. costs: ms of the target's pass over 1, 2, ... rows. rate: tokens per ms that time is worth.
+    left: tokens to come. room_ms: that the round may lose when all its guesses are wrong.
+    """
+
+    limit: int
+    costs: Sequence[float]
+    rate: float
+    left: int
+    room_ms: float
 
 
 class Copier(Protocol):
     """A paced source whose guesses cost nothing but rows."""
+
+    @property
+    def name(self) -> str:
+        """What its guesses are labelled with."""
+        ...
 
     def reach(self, limit: int) -> Sequence[float]:
         """Of each guess that it has now, at most `limit`, the chance that it and all that it hangs on are right."""
@@ -27,15 +82,19 @@ class Copier(Protocol):
 class Drafter(Protocol):
     """A paced draft model."""
 
-    def offer(self, limit: int, costs: Sequence[float], rate: float, best: float, left: int) -> Steps:
+    @property
+    def name(self) -> str:
+        """What its guesses are labelled with."""
+        ...
+
+    def wish(self, terms: Terms) -> Steps:
+        """The steps that it would make if it had read the text."""
+        ...
+
+    def offer(self, terms: Terms, best: float) -> Steps:
         """The steps that it would make now, or NO_STEPS when it is not worth its while.
 
-        Args:
-            limit: most guesses.
-            costs: ms of the target's pass over 1, 2, ... rows.
-            rate: tokens per ms that time is worth.
-            best: the value of the best option without it.
-            left: tokens to come.
+        best: the value of the best option without it.
         """
         ...
 
@@ -48,29 +107,44 @@ class Pace:
         rows: most rows of a pass that it may plan.
 
     Attributes:
-        ms, tokens: of all rounds so far, at the costs that decisions go by. plain_rounds: those of the target alone,
-        although there were guesses to try.
+        costs: ms of a round's pass over 1, 2, ... rows, as decisions charge it. ms, tokens: of all rounds so far, at
+        these costs. rounds: how many. plain_rounds: those of the target alone, although there were guesses to try.
+        decision: of the present or last round. log: changes of mind so far.
+        drift: how much slower than measured the machine is at present; for predictions only.
     """
 
     def __init__(self, facts: Facts, rows: int) -> None:
-        self.costs = charged(facts.target, max(1, rows), facts.overhead_ms)
-        self.ms = self.plain_rounds = self.tokens = 0.0
-        self._answer = facts.answer_tokens
+        self._facts, self._rows = facts, max(1, rows)
+        self.costs = charged(facts.target, self._rows, facts.overhead_ms)
+        self.ms = self.tokens = 0.0
+        self.rounds = self.plain_rounds = 0
+        self.decision: Decision | None = None
+        self.log: list[Change] = []
+        self.drift = 1.0
         self._matches: dict[str, Matches] = {}
         self._doubts: dict[str, Doubts] = {}
         self._copiers: list[Copier] = []
         self._drafters: list[Drafter] = []
         self._recent = 1.0, self.costs[0]  # tokens, ms
+        self._saved_ms = 0.0  # against the target alone, in this generation
+        self._plain_ms = 0.0  # that the target alone would have taken for it
+        self._length = self._costs_from = 0  # tokens of text; where costs were looked up
         self._planned = False
-        self._chosen: object = None
+        self._chosen: Copier | Drafter | None = None
         self._steps: int | Steps = 0
         self._round_ms, self._guesses = 0.0, 0
+        self._expected_ms = self.costs[0]
 
     @property
     def rate(self) -> float:
         """Tokens per ms that time is worth: the recent ones, never below those of the target alone."""
         tokens, ms = self._recent
         return max(1 / self.costs[0], tokens / ms)
+
+    @property
+    def room_ms(self) -> float:
+        """Ms that may be lost now, so that the generation stays within what it may lose; less than 0 when too late."""
+        return GRACE_MS + SHARE * self._plain_ms + self._saved_ms - self._round_ms
 
     def matches(self, name: str, measured: Sequence[tuple[int, float, float]] = ()) -> Matches:
         """What was learned of the free source of this name; at first, what was measured of it."""
@@ -88,9 +162,26 @@ class Pace:
         """A generation begins, with these sources."""
         self._copiers, self._drafters = list(copiers), list(drafters)
         self._planned, self._chosen = False, None
+        self._saved_ms = self._plain_ms = self._round_ms = 0.0
+        self._guesses = 0
+        self._length = 0
+
+    def drop(self, name: str) -> None:
+        """A source failed: sources of this name are not asked any more in this generation."""
+        self._copiers = [each for each in self._copiers if each.name != name]
+        self._drafters = [each for each in self._drafters if each.name != name]
+        self.note(name, "dropped", "it failed")
+
+    def read(self, tokens: int) -> None:
+        """The target read so many tokens of the prompt: time that counts in what may be lost."""
+        self._plain_ms += tokens * self._facts.prompt_ms
+
+    def note(self, source: str, what: str, why: str) -> None:
+        """A source changed its mind."""
+        self.log.append(Change(self.rounds + 1, source, what, why))
 
     def copied(self, source: Copier, limit: int) -> int:
-        """How many guesses of a free source this round takes."""
+        """How many guesses of a free source this round takes, if it was chosen."""
         self._plan(limit)
         return self._steps if self._chosen is source and isinstance(self._steps, int) else 0
 
@@ -99,38 +190,85 @@ class Pace:
         self._plan(limit)
         return self._steps if self._chosen is source and isinstance(self._steps, Steps) else NO_STEPS
 
-    def spend(self, ms: float, guesses: int) -> None:
+    def spend(self, ms: float, guesses: int = 0) -> None:
         """A draft model's own time in this round, and how many guesses it gave for that."""
         self._round_ms += ms
         self._guesses += guesses
 
     def settle(self, tokens: int) -> None:
-        """The round is over and gave so many tokens. Only the first call in a round counts."""
+        """The round is over and gave so many tokens; at first, the prompt. Only the first call in a round counts."""
         if not self._planned:
+            self._length = self._length or tokens
             return
         self._planned = False
         guesses = self._steps if isinstance(self._steps, int) else self._guesses
         ms = self._round_ms + self.costs[min(guesses, len(self.costs) - 1)]
+        plain = self.costs[0] * tokens
         self.ms += ms
         self.tokens += tokens
+        self.rounds += 1
+        self._plain_ms += plain
+        self._saved_ms += plain - ms
+        self._length += tokens
         self._round_ms, self._guesses = 0.0, 0
         then_tokens, then_ms = self._recent
         self._recent = then_tokens * RATE_FADE + tokens, then_ms * RATE_FADE + ms
+
+    def took(self, ms: float) -> None:
+        """The round took so long by the clock. Decisions do not depend on it; predictions for people follow."""
+        ratio = min(max(ms / self._expected_ms, 1 / ODD), ODD)
+        self.drift *= (ratio / self.drift) ** DRIFT_STEP
+
+    def _worth(self, limit: int, reaches: Sequence[Sequence[float]]) -> float:
+        """Tokens per ms that time is worth in this round.
+
+        The recent rate; but no more than what can be had now. Else, when a copy has just ended, slow rounds would look
+        like the quickest way to the next fast ones, as if these came with time and not with the text.
+        """
+        costs, rate = self.costs, self.rate
+        plain = now = 1 / costs[0]
+        if rate <= plain:
+            return rate
+        for reach in reaches:
+            count, value = copies(reach, costs, plain)
+            now = max(now, plain * (1 + value / (1 + (sum(reach[:count]) - value))))
+        for drafter in self._drafters:
+            steps = drafter.wish(Terms(limit, costs, plain, limit, inf))
+            now = max(now, plain * (1 + steps.value / (1 + steps.tokens - steps.value)))
+        return min(rate, now)
 
     def _plan(self, limit: int) -> None:
         if self._planned:
             return
         self._planned = True
-        costs, rate = self.costs, self.rate
-        self._chosen, self._steps, best, offered = None, 0, 0.0, False
-        for copier in self._copiers:
-            reach = copier.reach(limit)
-            offered = offered or len(reach) > 0
-            count, value = copies(reach, costs, rate)
+        if abs(self._length - self._costs_from) >= PIECE and len(self._facts.contexts) > 1:
+            self._costs_from = self._length
+            self.costs = charged(self._facts.behind(self._length), self._rows, self._facts.overhead_ms)
+        costs = self.costs
+        self._chosen, self._steps, best = None, 0, 0.0
+        tokens, guesses = 1.0, 0.0
+        kind: Literal["plain", "copy", "model"] = "plain"
+        affordable = bisect_right(costs, costs[0] + max(0.0, self.room_ms))  # rows
+        reaches = [copier.reach(limit) for copier in self._copiers]
+        offered = any(reaches)
+        rate = self._worth(limit, reaches)
+        for copier, reach in zip(self._copiers, reaches, strict=True):
+            count, value = copies(reach, costs[:affordable], rate)
             if value > best:
                 self._chosen, self._steps, best = copier, count, value
+                kind, tokens, guesses = "copy", 1 + sum(reach[:count]), count
         for drafter in self._drafters:
-            steps = drafter.offer(limit, costs, rate, best, min(limit, self._answer))
+            left = min(limit, self._facts.answer_tokens)
+            steps = drafter.offer(Terms(limit, costs, rate, left, self.room_ms), best)
             if steps.value > best:
                 self._chosen, self._steps, best = drafter, steps, steps.value
+                kind, tokens, guesses = "model", 1 + steps.tokens, steps.guesses
         self.plain_rounds += offered and self._chosen is None
+        charge = ROW_MARGIN * self._facts.target(1) * guesses
+        ms = costs[0] + (tokens - 1 - best) / rate - charge
+        most = self._steps if isinstance(self._steps, int) else self._steps.most
+        name, reason = "", "no guess is worth its time"
+        if self._chosen is not None:
+            name, reason = self._chosen.name, f"worth {best:.2f} tokens more than the target alone"
+        self._expected_ms = ms
+        self.decision = Decision(kind, name, most, tokens, ms * self.drift, reason)

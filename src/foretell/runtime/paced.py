@@ -12,6 +12,7 @@ from foretell.runtime.chances import Matches
 from foretell.runtime.pace import Pace
 
 _NONE: Final = Proposal()
+DOUBTFUL: Final = 12  # rounds with guesses of which none is expected to pay until it counts as off
 
 
 class PacedCopy:
@@ -21,7 +22,8 @@ class PacedCopy:
         self._source, self._pace, self._width = source, pace, width
         self.matches = matches
         self._offered: Proposal | None = None
-        self._taken = 0
+        self._taken = self._idle = 0
+        self._on = False
 
     @property
     def name(self) -> str:
@@ -33,6 +35,7 @@ class PacedCopy:
         self._pace.settle(len(tokens))
         if self._offered is not None:
             self.matches.score(self._offered, self._taken, tokens)
+            self._note(self._offered)
             self._offered = None
         self._source.extend(tokens)
 
@@ -47,6 +50,16 @@ class PacedCopy:
         if self._offered is None or not self._taken:
             return _NONE
         return Proposal(self._offered.guesses[: self._taken])
+
+    def _note(self, offered: Proposal) -> None:
+        """Say when its guesses begin and cease to pay. Ceased or not, they are scored in every round."""
+        self._idle = 0 if self._taken else self._idle + (len(offered) > 0)
+        on = self._taken > 0 or (self._on and self._idle < DOUBTFUL)
+        if on is not self._on:
+            self._on = on
+            known = self.matches.chance(offered.guesses[0].chance) if len(offered) else 0.0
+            why = f"first guesses such as this are right in {known:.0%} of cases"
+            self._pace.note(self.name, "on" if on else "off", why)
 
     def close(self) -> None:
         """Close the source."""

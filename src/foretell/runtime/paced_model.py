@@ -1,7 +1,7 @@
 """A draft model that a Pace paces: when it reads the text, and how many steps it makes."""
 
 from collections.abc import Sequence
-from math import exp
+from math import exp, inf
 from typing import Final
 
 from foretell.accept.proposal import Proposal, chain
@@ -10,31 +10,29 @@ from foretell.cost.choice import NO_STEPS, Steps, steps
 from foretell.cost.curve import Curve
 from foretell.draft.model import ModelSource
 from foretell.draft.reader import Reader
+from foretell.runtime.backoff import Backoff
 from foretell.runtime.chances import Doubts
-from foretell.runtime.pace import Pace
+from foretell.runtime.pace import Pace, Terms
 
 _NONE: Final = Proposal()
 
 # A draft model that is off has unread text. Reading it is like buying what was rented so far: it is done when the
 # tokens that the model would have gained since are worth so many times the time that reading takes. Once, and what was
-# missed plus the reading costs at most twice what the best decision in hindsight would have; the rest is because gains
-# are only expected ones, and answers that begin doubtfully often go on as copies.
-WORTH: Final = 1.5
+# missed plus the reading costs at most twice what the best decision in hindsight would have. It is less, because what
+# is missed while waiting is certain, and answers that begin doubtfully and go on as copies show that soon.
+WORTH: Final = 0.5
 MISSED_FADE: Final = 0.95  # of the missed gains, per round
 HOPE_FADE: Final = 0.8  # of the usual gain, per round
 HOPES: Final = 2.0  # times the same that what is still to come must be expected to gain
 AHEAD: Final = 8  # rounds for which reading on pays, when the prompt is read already; the whole answer when it isn't
-# What a model that doesn't pay may cost: this share of the time, and so many ms at once.
-SHARE: Final = 0.01
-GRACE_MS: Final = 30.0
-LOSS: Final = 1.6  # tokens' time that its steps may lose against the target alone; then it rests, whatever is expected
-PATIENCE: Final = 24  # rounds until it is tried again; doubled each time that this was in vain
-MOST_PATIENCE: Final = 384
 TEACH: Final = 3  # tokens of the answer that are worth comparing with what the model would have said
 UNTRIED: Final = 8  # guesses until the first of which its chain is short, however sure it is
 SHORT: Final = 4
 PIECE: Final = 64  # rows of a pass that compares
 PASSES_FADE: Final = 0.1  # of passes per guess, per round
+RESERVE_MS: Final = 12.0  # that may be lost by its first steps, after reading the prompt
+DOUBTFUL: Final = 3  # rounds without a guess that is expected to pay until it counts as off
+BEHIND: Final = 8  # tokens that a model in use may have to read
 
 
 class PacedModel:
@@ -69,9 +67,9 @@ class PacedModel:
         self._started = self._begun = False
         self._proposal: Proposal | None = None
         self._missed = self._hope = 0.0
-        self._lost_ms = 0.0  # spent on it, less what it gained
-        self._losses = 0.0  # the same of its steps alone, as tokens
-        self._idle, self._patience = 0, PATIENCE
+        self._backoff = Backoff()
+        self._on = self._held = False
+        self._gated: bool | None = None
         self._per_guess = 1.0  # passes; fewer than 1 with an inner source
 
     @property
@@ -97,15 +95,11 @@ class PacedModel:
 
     def _learn(self, proposal: Proposal, tokens: Sequence[int]) -> None:
         """From what became of its guesses."""
-        kept = 0
         for guess, token in zip(proposal.guesses, tokens, strict=False):
             right = guess.token == token
             self.doubts.score(guess.chance, right)
             if not right:
                 break
-            kept += 1
-        self._lost_ms -= kept * self._pace.costs[0]
-        self._losses = max(-LOSS, self._losses - kept)
 
     @property
     def _unread(self) -> int:
@@ -116,45 +110,87 @@ class PacedModel:
         fresh = self._want is None and not self._begun
         return (len(self._reader.text) if fresh else self._reader.unread) + len(self._text)
 
-    def offer(self, limit: int, costs: Sequence[float], rate: float, best: float, left: int) -> Steps:
+    def offer(self, terms: Terms, best: float) -> Steps:
         """See `pace.Drafter`."""
-        wish = self._wish(limit, costs, rate)
-        scored = self.doubts.scored
-        if not self._ready(wish, wish.value - best, rate, left):
+        if self._gated is None:
+            self._gated = not self._can_pay(terms)
+        if self._gated:
             return NO_STEPS
-        return wish if self.doubts.scored == scored else self._wish(limit, costs, rate)
+        wish = self.wish(terms)
+        reading = self._read_ms(self._unread) - self._read_ms(min(self._unread, 2))  # that comes before its chain
+        if not self._ready(wish, wish.value - best, reading, terms):
+            return NO_STEPS
+        reading = self._read_ms(self._unread) - self._read_ms(min(self._unread, 2))  # what the comparison left of it
+        return self.wish(terms, self._pace.room_ms - reading)
 
-    def _wish(self, limit: int, costs: Sequence[float], rate: float) -> Steps:
-        """What it would do this round, had it read the text."""
-        most = min(limit, self._width, self._width if self.doubts.scored >= UNTRIED else SHORT)
-        draft_ms = self._read_ms(min(self._unread, 2)), self._pass_ms(1) * self._per_guess
-        return steps(self.doubts.right, self.doubts.share, costs, rate, draft_ms, most)
+    def wish(self, terms: Terms, room_ms: float = inf) -> Steps:
+        """What it would do this round, had it read the text; as far as a loss of so many ms allows."""
+        most = min(terms.limit, self._width, self._width if self.doubts.scored >= UNTRIED else SHORT)
+        first_ms, later_ms = self._read_ms(min(self._unread, 2)), self._pass_ms(1) * self._per_guess
+        costs = terms.costs
+        most = min(most, len(costs) - 1)
+        while most > 0 and first_ms + (most - 1) * later_ms + costs[most] - costs[0] > room_ms:
+            most -= 1
+        return steps(self.doubts.right, self.doubts.share, costs, terms.rate, (first_ms, later_ms), most)
 
-    def _ready(self, wish: Steps, gain: float, rate: float, left: int) -> bool:
-        """Whether reading what it has not read is worth it. gain: tokens of this round beyond the best other option."""
+    def _can_pay(self, terms: Terms) -> bool:
+        """Whether its chains would pay on this machine if every guess were right and nothing had to be read."""
+        step_ms, costs = self._pass_ms(1) * self._per_guess, terms.costs
+        most = min(self._width, len(costs) - 1)
+        each = [costs[k] - costs[0] + k * step_ms for k in range(1, most + 1)]
+        if any(ms < k * costs[0] for k, ms in enumerate(each, 1)):
+            return True
+        self._pace.note(self.name, "gated", f"a guess takes {step_ms:.1f} ms: it cannot pay even when it is right")
+        return False
+
+    def _ready(self, wish: Steps, gain: float, reading: float, terms: Terms) -> bool:
+        """Whether it is to guess, after reading what it has not read.
+
+        gain: tokens of this round beyond the best other option. reading: ms.
+        """
         self._missed *= MISSED_FADE
         self._hope += (1 - HOPE_FADE) * (max(0.0, gain) - self._hope) if self._hope else max(0.0, gain)
-        self._idle += 1
-        reading = self._read_ms(self._unread)
-        if gain <= 0 or self._losses > LOSS:
-            return self._probe(reading)
-        extra = rate * (reading - self._read_ms(min(self._unread, 2)))  # as tokens
+        due = self._backoff.tick()
+        if gain <= 0:
+            if self._on and self._backoff.idle >= DOUBTFUL:
+                right = sum(r * s for r, s in zip(self.doubts.right, self.doubts.share, strict=True))
+                self._switch(False, f"{right:.0%} of its guesses are right lately, which is not worth their time")
+            return due and self._begun and self._probe(reading, terms)
+        extra = terms.rate * reading  # as tokens
         self._missed += gain
-        rounds = left / (1 + wish.tokens)
+        rounds = terms.left / (1 + wish.tokens)
         hopes = self._hope * (min(rounds, AHEAD) if self._begun else rounds)
         if self._missed < WORTH * extra or hopes < HOPES * extra:
             return False
-        if self._begun and len(self._text) < PATIENCE:
+        if reading + RESERVE_MS > terms.room_ms:
+            self._hold(f"reading takes {reading:.0f} ms, and {terms.room_ms:.0f} ms may be lost")
+            return False
+        self._switch(True, f"gains {self._hope:.2f} tokens a round for {reading:.0f} ms of reading")
+        if self._begun and len(self._text) < BEHIND:
             return True
         return self._look() or True
 
-    def _probe(self, reading: float) -> bool:
-        """Read on now and then, to see whether it would be right by now."""
-        if self._idle < self._patience or self._lost_ms + reading > SHARE * self._pace.ms + GRACE_MS:
+    def _probe(self, reading: float, terms: Terms) -> bool:
+        """Read on, to see whether it would be right by now."""
+        if reading > terms.room_ms / 2:
             return False
-        self._patience = min(2 * self._patience, MOST_PATIENCE)
-        self._idle, self._losses = 0, 0.0
-        return self._look()
+        self._backoff.failed()
+        before, unread = self.doubts.hits, len(self._text)
+        looked = self._look()
+        if looked:
+            right = self.doubts.hits - before
+            self._pace.note(self.name, "probe", f"{right} of {unread} tokens were what it would have said")
+        return looked
+
+    def _switch(self, on: bool, why: str) -> None:
+        if self._on is not on:
+            self._on, self._held = on, False
+            self._pace.note(self.name, "on" if on else "off", why)
+
+    def _hold(self, why: str) -> None:
+        if not self._held:
+            self._held = True
+            self._pace.note(self.name, "held", why)
 
     def _look(self) -> bool:
         """Read what is unread, and compare what it would have said with what came. Whether it did."""
@@ -163,7 +199,7 @@ class PacedModel:
             self._source.extend(text)
             return False
         self._begun = True
-        self._spend(reading, 0)
+        self._pace.spend(reading)
         for i in range(0, len(text), PIECE):
             piece = text[i : i + PIECE]
             scores = self._reader.step((), chain(piece, self.name), self._want)
@@ -186,19 +222,14 @@ class PacedModel:
         proposal = self._proposal = self._source.propose(min(limit, granted.most))
         count, passes = len(proposal), self._source.passes - before
         if not count:  # its context is full, or it does not know a token of the text
-            self._width, self._proposal = 0, None
+            self._gated, self._proposal = True, None
+            self._pace.note(self.name, "gated", "its context is full, or it lacks a token of the text")
             return proposal
-        later = self._pass_ms(1) * (passes - 1)
-        self._spend(reading + later, count)
-        costs = self._pace.costs
-        self._losses += (self._pass_ms(1) + later + costs[min(count, len(costs) - 1)]) / costs[0] - 1
+        self._pace.spend(reading + self._pass_ms(1) * (passes - 1), count)
         self._per_guess += PASSES_FADE * (min(1.0, passes / count) - self._per_guess)
-        self._begun, self._missed, self._idle, self._patience = True, 0.0, 0, PATIENCE
+        self._begun, self._missed = True, 0.0
+        self._backoff.used()
         return proposal
-
-    def _spend(self, ms: float, guesses: int) -> None:
-        self._pace.spend(ms, guesses)
-        self._lost_ms += ms
 
     def _read_ms(self, rows: int) -> float:
         """Of one pass over few rows, or of as many as a long text takes."""

@@ -12,7 +12,7 @@ from foretell.accept.limited import Limited
 from foretell.accept.proposal import ROOT, Proposal, Weights
 from foretell.accept.rule import Target, Verdict
 from foretell.accept.sampling import PENALTY_WINDOW, Sampling
-from foretell.backend.protocol import Rows, Scores, Want
+from foretell.backend.protocol import Rows, Scores, Session, Want
 from foretell.errors import ForetellError
 from foretell.runtime.context import Context
 from foretell.runtime.events import Alternative
@@ -67,6 +67,7 @@ class Verifier:
     def __init__(
         self,
         context: Context,
+        session: Session,
         sampling: Sampling,
         *,
         top: int = 0,
@@ -77,7 +78,8 @@ class Verifier:
         self.owed: list[int] = []
         self.checked: Checked | None = None  # of this round's pass, if there was one
         self.want = Want(sampling, top, distributions or walk is not None)
-        self._context, self._sampling, self._piece_rows, self._walk = context, sampling, piece_rows, walk
+        self._context, self._session, self._sampling = context, session, sampling
+        self._piece_rows, self._walk = piece_rows, walk
         self._nothing = Want()
 
     def start(self, scores: Scores) -> int:
@@ -111,12 +113,12 @@ class Verifier:
             parents = [*range(-1, owed - 1), *behind]
         tokens = [*self.owed, *proposal.tokens]
         rows = Rows(tokens, parents, [context.sequence] * len(tokens), range(owed - 1, len(tokens)))
-        scores = context.session.step(rows, self.want)
+        scores = self._session.step(rows, self.want)
         self.checked = Checked(proposal, scores, self._history() if self.want.logits else (), self._sampling)
         return self.checked
 
     def _limited(self, proposal: Proposal, walk: Walk, ask: Callable[[], Checked]) -> Limited:
-        length, vocabulary = len(self._context) + len(self.owed), self._context.session.vocabulary
+        length, vocabulary = len(self._context) + len(self.owed), self._session.vocabulary
         return Limited(proposal, walk, self._history(), length, self._sampling, vocabulary, ask)
 
     def _history(self) -> tuple[int, ...]:
@@ -144,6 +146,6 @@ class Verifier:
             self._walk.extend(tokens)
 
     def _read(self, tokens: list[int]) -> None:
-        self._context.session.step(Rows.chain(tokens, self._context.sequence, ()), self._nothing)
+        self._session.step(Rows.chain(tokens, self._context.sequence, ()), self._nothing)
         self._context.commit(tokens)
         del self.owed[: len(tokens)]

@@ -22,9 +22,9 @@ EXPORTS = ("run_pass", "continue_pass", "await_pass")
 # The team's shared record, 8-byte fields on cache lines of their own where threads write: see `foretell.engine.team`.
 # LIMIT: chunks that thread 0 does in a call; LATER: the same for passes behind the first; LEFT: of the present call.
 # FRAME, BEGIN, ADVANCE: addresses; the functions' may be null. AGAIN: what `advance` says.
-EPOCH, CANCEL, STAGES, STAGE_COUNT, BEGUN, FINISHED, THREADS, QUIT = 0, 8, 16, 17, 18, 19, 20, 24
-LIMIT, LATER, LEFT, FRAME, BEGIN, ADVANCE, AGAIN = range(32, 39)
-TEAM_FIELDS = 40
+EPOCH, CANCEL, BEGUN, FINISHED, THREADS, QUIT = 0, 8, 16, 17, 18, 24
+LIMIT, LATER, LEFT, FRAME, BEGIN, ADVANCE, STAGES, STAGE_COUNT, AGAIN = range(32, 41)
+TEAM_FIELDS = 48
 EPOCHS = 0x3FFFFFFF  # numbers of passes begin anew behind this one
 # A stage: its counters stand on lines of their own, last the chunks taken of each thread's span.
 DONE, CHUNKS, OPS, OP_COUNT, PLANNED, TAKEN = 0, 8, 9, 10, 11, 16

@@ -17,7 +17,6 @@ from foretell.engine.emit import F16, F32, I8, I16, I32, I64, PTR, Fn, Pointer, 
 from foretell.engine.isa import ISA
 from foretell.engine.kernels import frame as frames
 
-EXPORTS = tuple(f"embed_{name}" for name in FORMATS)
 # The record. FRAME: address of the pass's numbers, which the token ids are among. DATA: the matrix, rows of ROW_BYTES.
 # OUT: f32 [rows][WIDTH].
 FRAME, DATA, ROW_BYTES, WIDTH, OUT = range(5)
@@ -27,13 +26,13 @@ FLOATS, INTS, BYTES = vector(F32), vector(I32), vector(I8)
 Store = Callable[[int, Value], None]  # 16 values of a block, from the input of this number on
 
 
-def build(module: ir.Module, isa: ISA) -> None:
-    """An operation for each format. Items: rows."""
-    for name in FORMATS:
-        _embed(module, isa, name)
+def exports(name: str) -> tuple[str, ...]:
+    """Operations in the module of a format."""
+    return (f"embed_{name}",)
 
 
-def _embed(module: ir.Module, isa: ISA, name: str) -> None:
+def build(module: ir.Module, isa: ISA, name: str) -> None:
+    """The operation of a format. Items: rows."""
     fn = Fn(module, isa, f"embed_{name}", [PTR, I64, I64, I64])
     record, begin, end, _ = fn.args
     tokens = record.load_pointer(8 * FRAME).at(8 * frames.TOKENS)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from llvmlite import ir
 
+from foretell.accept.sampling import PENALTY_WINDOW
 from foretell.engine.emit import F32, I32, I64, PTR, Fn, Pointer, Value
 from foretell.engine.isa import ISA
 from foretell.engine.kernels import driver, logits
@@ -31,9 +32,9 @@ ONE, SCORED, ATTEND, MERGE, SPLIT = range(10, 15)
 STEPS_DONE, REACHED = 15, 16
 # Given: rows and wanted rows, `scoring.Need`. BASE, PAGES: of a chain, the committed length and the address of the
 # page table; PAGES is null for other passes. TILES, SPANS: of those, tiles, and the most spans of a row. SIDE: address
-# of the side pages' addresses. SIDE_SLOTS: address. STEPS: most passes of a draft. LEAST, LEAST_REACH: f64, logs of
-# what ends it sooner. Then the token ids, i64 [rows].
-ROWS, WANTED, NEED, BASE, PAGES, TILES, SPANS, SIDE, SIDE_SLOTS, STEPS, LEAST, LEAST_REACH, TOKENS = range(17, 30)
+# of the side pages' addresses. SIDE_SLOTS: address. HELD: of a chain, the address of the committed tokens, i64 [BASE].
+# STEPS: most passes of a draft. LEAST, LEAST_REACH: f64, logs of what ends it sooner. Then the token ids, i64 [rows].
+ROWS, WANTED, NEED, BASE, PAGES, HELD, TILES, SPANS, SIDE, SIDE_SLOTS, STEPS, LEAST, LEAST_REACH, TOKENS = range(17, 31)
 # A row. SEEN: positions in pages that it sees. S_AT, S_COUNT: its side ancestors, itself included, as a range of
 # SIDE_SLOTS. SPANS: of its positions.
 R_SEEN, R_S_AT, R_S_COUNT, R_SPANS = range(4)
@@ -103,10 +104,48 @@ def _lay_out_chain(fn: Fn, frame: Pointer) -> None:
         _store(tile, row, count, frame.load(I64, 8 * PAGES), spans)
     frame.store((rows + (TILE_ROWS - 1)).udiv(TILE_ROWS), 8 * TILES)
     frame.store(_spans(base + rows), 8 * SPANS)
-    first, states = rows - wanted, frame.load_pointer(8 * SCORER).load_pointer(8 * logits.STATE)
+    scorer = frame.load_pointer(8 * SCORER)
+    first, states = rows - wanted, scorer.load_pointer(8 * logits.STATE)
     with fn.range(0, wanted) as k:
         wanted_rows.store(first + k, k * 8)
         states.store(base + first + k + 1, k * (8 * logits.ROW_FIELDS) + 8 * logits.R_POSITION)
+    with fn.when(_is_penalised(scorer) & frame.load(I64, 8 * STEPS_DONE).eq(0)):
+        _lay_out_histories(fn, frame, scorer, states)
+
+
+def _is_penalised(scorer: Pointer) -> Value:
+    return scorer.load(F32, 8 * logits.PENALTY).ne(1.0)
+
+
+def _lay_out_histories(fn: Fn, frame: Pointer, scorer: Pointer, states: Pointer) -> None:
+    """Of each wanted row the last tokens up to its own: committed ones, then those of the pass."""
+    rows, wanted, base = (frame.load(I64, 8 * f) for f in (ROWS, WANTED, BASE))
+    held, tokens, histories = (
+        frame.load_pointer(8 * HELD),
+        frame.at(8 * TOKENS),
+        scorer.load_pointer(8 * logits.HISTORY),
+    )
+    with fn.range(0, wanted) as k:
+        end = base + rows - wanted + k + 1
+        first = fn.maximum(end - PENALTY_WINDOW, fn.const(I64, 0))
+        history = histories.at(k * (4 * PENALTY_WINDOW))
+        states.store(end - first, k * (8 * logits.ROW_FIELDS) + 8 * logits.R_COUNT)
+        with fn.range(first, fn.minimum(base, end)) as at:
+            history.store(held.load(I64, at * 8).trunc(I32), (at - first) * 4)
+        with fn.range(fn.maximum(first, base), end) as at:
+            history.store(tokens.load(I64, (at - base) * 8).trunc(I32), (at - first) * 4)
+
+
+def _recall(fn: Fn, scorer: Pointer, token: Value) -> None:
+    """One token more in the history of the one wanted row, and the oldest one less."""
+    history, state = scorer.load_pointer(8 * logits.HISTORY), scorer.load_pointer(8 * logits.STATE)
+    count = fn.var(state.load(I64, 8 * logits.R_COUNT))
+    with fn.when(count.get().eq(PENALTY_WINDOW)):
+        with fn.range(1, PENALTY_WINDOW) as at:
+            history.store(history.load(I32, at * 4), (at - 1) * 4)
+        count.set(fn.const(I64, PENALTY_WINDOW - 1))
+    history.store(token, count.get() * 4)
+    state.store(count.get() + 1, 8 * logits.R_COUNT)
 
 
 def _spans(length: Value) -> Value:
@@ -172,6 +211,8 @@ def _advance(module: ir.Module, isa: ISA) -> None:
     enough = b.or_(enough, b.fcmp_ordered("<", reached, frame.load(F64, 8 * LEAST_REACH).raw))
     more = b.and_(b.not_(enough), (done + 1 < frame.load(I64, 8 * STEPS)).raw)
     frame.store(done + 1, 8 * STEPS_DONE)
+    with fn.when(_is_penalised(scorer)):
+        _recall(fn, scorer, token)
     frame.store(frame.load(I64, 8 * BASE) + frame.load(I64, 8 * ROWS), 8 * BASE)
     frame.store(fn.const(I64, 1), 8 * ROWS)
     frame.store(token.sext(I64), 8 * TOKENS)

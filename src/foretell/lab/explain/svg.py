@@ -1,0 +1,80 @@
+"""The little of SVG and HTML that the page's plots need: elements, scales, ticks."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from html import escape
+from math import floor, log10
+
+
+class Markup(str):
+    """Text that is markup already."""
+
+    __slots__ = ()
+
+
+def tag(name: str, /, *children: str, **attributes: str | float) -> Markup:
+    """An element. Children that are no Markup are escaped; `class_` is class, `stroke_width` is stroke-width.
+
+    >>> tag("text", "a < b", x=1.50, class_="axis")
+    '<text x="1.5" class="axis">a &lt; b</text>'
+    >>> tag("g")
+    '<g/>'
+    """
+    given = "".join(f' {key.rstrip("_").replace("_", "-")}="{_value(value)}"' for key, value in attributes.items())
+    if not children and name not in NOT_EMPTY:
+        return Markup(f"<{name}{given}/>")
+    return Markup(f"<{name}{given}>{joined(children)}</{name}>")
+
+
+NOT_EMPTY = frozenset({"div", "span", "script", "td", "th", "p", "section", "table", "tbody", "ul"})  # HTML's own
+
+
+def joined(children: Sequence[str]) -> Markup:
+    """One after the other."""
+    return Markup("".join(each if isinstance(each, Markup) else escape(each, quote=False) for each in children))
+
+
+def _value(value: str | float) -> str:
+    return escape(value).replace("\n", "&#10;") if isinstance(value, str) else f"{value:.2f}".rstrip("0").rstrip(".")
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """Values from `low` to `high`, drawn from `start` to `end`."""
+
+    low: float
+    high: float
+    start: float
+    end: float
+
+    def __call__(self, value: float) -> float:
+        """Where a value is drawn.
+
+        >>> Scale(0, 10, 100, 0)(2.5)
+        75.0
+        """
+        span = self.high - self.low
+        return self.start + (self.end - self.start) * ((value - self.low) / span if span else 0.0)
+
+
+def ticks(high: float, count: int = 5) -> list[float]:
+    """Round numbers from 0 up to about `high`.
+
+    >>> ticks(23.0), ticks(0.9)
+    ([0.0, 5.0, 10.0, 15.0, 20.0], [0.0, 0.2, 0.4, 0.6, 0.8])
+    """
+    if high <= 0:
+        return [0.0]
+    rough = high / count
+    power = 10.0 ** floor(log10(rough))
+    step = next(factor * power for factor in (1, 2, 5, 10) if factor * power >= rough * 0.999)
+    return [round(n * step, 10) for n in range(int(high / step * 1.0001) + 1)]
+
+
+def number(value: float) -> str:
+    """As short as an axis wants it.
+
+    >>> number(0.25), number(20.0), number(1500.0)
+    ('0.25', '20', '1,500')
+    """
+    return f"{value:,.0f}" if value == int(value) else f"{value:g}"

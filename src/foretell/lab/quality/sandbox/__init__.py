@@ -1,0 +1,1 @@
+"""Runs programs that nobody has read, such as a language model writes, where they can do no harm."""

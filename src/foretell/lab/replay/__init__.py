@@ -1,0 +1,1 @@
+"""Counterfactuals: policies over guesses that were recorded, played without running a model."""

@@ -1,0 +1,70 @@
+"""Joules with where they come from: measured, modelled or unavailable, and always with a range."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+Kind = Literal["measured", "modelled", "unavailable"]
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """A number that is not known exactly: what it most likely is, and between which two it lies.
+
+    >>> Range(2.0, 1.0, 4.0) * 3 + Range(1.0, 1.0, 1.0)
+    Range(value=7.0, low=4.0, high=13.0)
+    """
+
+    value: float
+    low: float
+    high: float
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.low <= self.value <= self.high:
+            raise ValueError(f"{self.value} is not between {self.low} and {self.high}, or below 0")
+
+    def __add__(self, other: Range) -> Range:
+        return Range(self.value + other.value, self.low + other.low, self.high + other.high)
+
+    def __mul__(self, by: float) -> Range:
+        """By a number from 0 on."""
+        return Range(self.value * by, self.low * by, self.high * by)
+
+
+@dataclass(frozen=True, slots=True)
+class Joules:
+    """What something took.
+
+    value: None when unavailable. low, high: between which the truth lies; high is None when it is not known above.
+    source: who says so, or why nobody can. missing: domains that could not be read to the end; the value is that of
+    the others, so at least so much was taken.
+    """
+
+    value: float | None
+    low: float | None
+    high: float | None
+    source: str
+    kind: Kind
+    missing: tuple[str, ...] = ()
+
+    @staticmethod
+    def unavailable(why: str, missing: tuple[str, ...] = ()) -> Joules:
+        """Nobody can say."""
+        return Joules(None, None, None, why, "unavailable", missing)
+
+    def per(self, count: float) -> Joules:
+        """Each of so many's part.
+
+        >>> str(Joules(8.0, 4.0, 12.0, "a model", "modelled").per(4))
+        '2 J modelled (1 to 3)'
+        """
+        value, low, high = (None if each is None else each / count for each in (self.value, self.low, self.high))
+        return replace(self, value=value, low=low, high=high)
+
+    def __str__(self) -> str:
+        if self.value is None or self.low is None:
+            return f"energy unavailable: {self.source}"
+        if self.high is None:
+            return f"at least {self.low:.3g} J {self.kind}, without {', '.join(self.missing)}"
+        return f"{self.value:.3g} J {self.kind} ({self.low:.3g} to {self.high:.3g})"

@@ -1,0 +1,95 @@
+"""The energy model: what work takes, from prices for its parts.
+
+    joules = idle watts · wall seconds + core watts · processor seconds + joules a byte · bytes
+             + joules a multiply-add · multiply-adds
+
+Prices are ranges, so every result is one. Two pieces of work on one machine have the same unknown prices, so they are
+compared over these and not by their own ranges, which overlap although one of them takes less whatever the prices are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from itertools import product
+from typing import Final
+
+from foretell.profile.energy.joules import Joules, Range
+from foretell.profile.energy.work import Work
+
+PRICES: Final = ("idle_w", "core_w", "byte_j", "mac_j")
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """Watts and joules for the parts of work.
+
+    source: what the prices are of, for people. reasons: of each price, why it is that.
+    """
+
+    idle_w: Range
+    core_w: Range
+    byte_j: Range
+    mac_j: Range
+    source: str
+    reasons: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def prices(self) -> tuple[Range, Range, Range, Range]:
+        """In the order of `amounts`."""
+        return self.idle_w, self.core_w, self.byte_j, self.mac_j
+
+    def joules(self, work: Work) -> Joules:
+        """What it takes."""
+        parts = [price * amount for price, amount in zip(self.prices, amounts(work), strict=True)]
+        total = parts[0] + parts[1] + parts[2] + parts[3]
+        return Joules(total.value, total.low, total.high, self.source, "modelled")
+
+    def parts(self, work: Work) -> dict[str, Range]:
+        """What it takes by price."""
+        return {name: price * amount for name, price, amount in zip(PRICES, self.prices, amounts(work), strict=True)}
+
+    def ratio(self, work: Work, to: Work) -> Range:
+        """Joules of `work` as a multiple of those of `to`, over all prices within their ranges.
+
+        Below 1 in all of its range, the first takes less whatever this machine's prices are. A ratio of two sums that
+        are linear in each price is monotonous in each, so it is least and greatest at ends of the ranges.
+        """
+        mine, its = amounts(work), amounts(to)
+        ends = [_ratio(prices, mine, its) for prices in product(*((each.low, each.high) for each in self.prices))]
+        middle = _ratio(tuple(each.value for each in self.prices), mine, its)
+        return Range(middle, min(*ends, middle), max(*ends, middle))
+
+
+def amounts(work: Work) -> tuple[float, float, float, float]:
+    """What the prices are for."""
+    return work.wall_s, work.cpu_s, work.bytes, work.macs
+
+
+def _ratio(prices: tuple[float, ...], mine: tuple[float, ...], its: tuple[float, ...]) -> float:
+    top, bottom = (sum(price * amount for price, amount in zip(prices, each, strict=True)) for each in (mine, its))
+    if not bottom:
+        raise ValueError("work that takes nothing has no multiple")
+    return top / bottom
+
+
+class Modelled:
+    """The model as a meter."""
+
+    def __init__(self, model: Model) -> None:
+        self.name, self.about, self.model = "model", model.source, model
+
+    def begin(self) -> ModelledWindow:
+        """A window."""
+        return ModelledWindow(self.model)
+
+
+@dataclass(frozen=True, slots=True)
+class ModelledWindow:
+    """Prices the work that it is told of."""
+
+    model: Model
+
+    def end(self, work: Work) -> Joules:
+        """What it takes."""
+        return self.model.joules(work)
