@@ -98,6 +98,16 @@ def test_a_change_of_text_is_measured(trace: Path, capsys: pytest.CaptureFixture
     assert "needs texts of two classes" in capsys.readouterr().err
 
 
+def test_a_hopeless_draft_is_never_right(trace: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    capsys.readouterr()
+    assert run("replay", trace, "--hopeless", "-p", "model-4", "-p", "tree", "-p", "lookup-4") == 0
+    found = figures(capsys)["policies"]
+    assert (found["model-4"]["acceptance"], found["tree"]["acceptance"]) == (0, 0)
+    assert found["model-4"]["classes"]["overall"]["ratio"] < 1 < found["lookup-4"]["classes"]["overall"]["ratio"]
+    assert run("replay", trace, "--hopeless", "--check") == 2
+    assert "leave out --hopeless and --change" in capsys.readouterr().err
+
+
 def test_replays_are_checked_against_real_runs(trace: Path, capsys: pytest.CaptureFixture[str]) -> None:
     capsys.readouterr()
     assert run("replay", trace, "--check", "-p", "plain", "-p", "O2", "-p", "hf-heuristic") == 0

@@ -108,6 +108,11 @@ def test_code_is_found_in_an_answer(answer: str) -> None:
     assert module["twice"](21) == 42  # type: ignore[operator]
 
 
+def test_what_a_program_tries_out_itself_does_not_count() -> None:
+    tries = "assert twice(2) == 5\nprint(\n    twice('a' - 1)\n)\nX = 1; print(X)\n"
+    assert extract.program(f"```python\n{FUNCTION}{tries}```", "twice") == f"{FUNCTION}X = 1; print(X)\n"
+
+
 def test_helpers_of_an_earlier_block_come_along() -> None:
     answer = "```python\nX = 2\n```\nthen\n```python\ndef twice(x):\n    return X * x\n\ntwice(\n```"
     assert extract.program(answer, "twice").startswith("def twice")

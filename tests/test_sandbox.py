@@ -4,79 +4,16 @@ import os
 import socket
 import subprocess
 import sys
-import textwrap
 import time
 from dataclasses import replace
 from pathlib import Path
-from typing import Protocol
 
 import pytest
 
-from foretell.errors import ForetellError
-from foretell.lab.quality.sandbox import filter as calls
-from foretell.lab.quality.sandbox import run as sandbox_run
-from foretell.lab.quality.sandbox.job import Job, Limits
-from foretell.lab.quality.sandbox.run import Outcome, Sandbox
-
-LIMITS = Limits(processor_seconds=20, seconds=40, memory_bytes=256 << 20, processes=6, file_bytes=4 << 20)
-SHORT = replace(LIMITS, processor_seconds=1, seconds=1.0)  # for programs that do not end by themselves
-SRC = Path(__file__).parents[1] / "src"
-ORDINARY = 1234  # an account without a name, as containers give them
-
-
-class Run(Protocol):
-    def __call__(self, program: str, checks: str, limits: Limits = LIMITS) -> Outcome: ...
-
-
-SYSTEM_PYTHON = Path("/usr/bin/python3")  # the tests' own may lie where an ordinary account cannot look
+from foretell.lab.quality.sandbox.run import Outcome
+from sandboxes import LIMITS, SHORT, SRC, Run, as_me, as_ordinary, assert_gone, can_be_ordinary, processes
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the sandbox is made by Linux")
-
-
-def can_be_ordinary() -> bool:
-    if os.geteuid() != 0 or not SYSTEM_PYTHON.exists() or not os.access(SRC, os.X_OK):
-        return False
-    seen = subprocess.run(
-        [
-            SYSTEM_PYTHON,
-            "-c",
-            f"import sys; sys.path.append({str(SRC)!r}); import foretell; sys.exit(sys.version_info < (3, 11))",
-        ],
-        user=ORDINARY,
-        group=ORDINARY,
-        extra_groups=[],
-        capture_output=True,
-        check=False,
-    )
-    return seen.returncode == 0
-
-
-def as_me(program: str, checks: str, limits: Limits = LIMITS) -> Outcome:
-    return Sandbox(limits).run(textwrap.dedent(program), checks)
-
-
-def as_ordinary(program: str, checks: str, limits: Limits = LIMITS) -> Outcome:
-    """The whole of it, sandbox and all, started by an account without rights."""
-    script = (
-        f"import sys; sys.path.append({str(SRC)!r})\n"
-        "from foretell.lab.quality.sandbox.run import *\n"
-        "program, checks = eval(sys.stdin.read())\n"
-        f"outcome = Sandbox({limits!r}).run(program, checks)\n"
-        "print(repr((outcome.ending, outcome.why)))\n"
-    )
-    done = subprocess.run(
-        [SYSTEM_PYTHON, "-c", script],
-        input=repr((textwrap.dedent(program), checks)),
-        user=ORDINARY,
-        group=ORDINARY,
-        extra_groups=[],
-        env={"SECRET": "a secret"},
-        capture_output=True,
-        text=True,
-        check=True,
-        cwd="/",
-    )
-    return Outcome(*eval(done.stdout))  # noqa: S307 — our own output
 
 
 @pytest.fixture(params=["me", "ordinary"])
@@ -174,7 +111,27 @@ def test_so_many_processes_and_no_more(run: Run) -> None:
         "raise ValueError(made)",
     )
     made = int(outcome.why.removeprefix("ValueError: "))
-    assert made <= LIMITS.processes + 3
+    assert made <= LIMITS.tasks + 3
+
+
+def test_it_starts_threads_but_no_processes_unless_it_may(run: Run) -> None:
+    outcome = run(
+        """
+        import os, subprocess, threading, _thread
+        found = []
+        for act in (os.fork, os.forkpty, lambda: os.posix_spawn('/bin/true', ['true'], {}),
+                    lambda: subprocess.run(['/bin/true']), lambda: os.popen('true')):
+            try: found.append(act())
+            except OSError: found.append(-1)
+        done = []
+        threads = [threading.Thread(target=done.append, args=(i,)) for i in range(4)]
+        for each in threads: each.start()
+        for each in threads: each.join()
+        """,
+        "assert set(found) == {-1} and sorted(done) == [0, 1, 2, 3], (found, done)",
+        replace(LIMITS, forks=False),
+    )
+    assert outcome == Outcome("passed")
 
 
 def test_a_daemon_does_not_outlive_its_program(run: Run, tmp_path: Path) -> None:
@@ -385,107 +342,3 @@ def test_it_ends_with_its_parent() -> None:
     parent.wait()
     parent.stdout.close()
     assert_gone(before)
-
-
-def test_without_a_protection_nothing_is_run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """As where the kernel or a container forbids namespaces: the launcher is told so by a seccomp filter of ours."""
-    monkeypatch.setattr(sandbox_run, "_python", lambda: str(forbidden(tmp_path)))
-    with pytest.raises(ForetellError, match=r"without a protection: namespaces of its own .*--weaker-sandbox"):
-        Sandbox(LIMITS).run("pass", "pass")
-    weaker = Sandbox(LIMITS, weaker=True)
-    assert weaker.run("import os", "assert os.geteuid() != 0").passed
-    assert weaker.lacks[0].startswith("namespaces of its own")
-
-
-def test_a_weaker_sandbox_says_what_it_lacks(tmp_path: Path) -> None:
-    if not can_be_ordinary():
-        pytest.skip("needs root, to become somebody else, and a Python that everybody may run")
-    tmp_path.chmod(0o755)
-    for folder in list(tmp_path.parents)[:2]:  # pytest's own
-        folder.chmod(0o755)
-    python = forbidden(tmp_path, str(SYSTEM_PYTHON))
-    script = (
-        f"import sys; sys.path.append({str(SRC)!r})\n"
-        "from foretell.lab.quality.sandbox import run\n"
-        f"run._python = lambda: {str(python)!r}\n"
-        f"sandbox = run.Sandbox(run.{LIMITS!r}, weaker=True)\n"
-        "right, wrong, net = (sandbox.run(*each) for each in (('x = 1', 'assert x'), ('x = 0', 'assert x'),\n"
-        "    ('import socket; socket.socket()', '')))\n"
-        "print(right.ending, wrong.ending, net.why, *sandbox.lacks)\n"
-    )
-    done = subprocess.run(
-        [SYSTEM_PYTHON, "-c", script],
-        user=ORDINARY,
-        group=ORDINARY,
-        extra_groups=[],
-        capture_output=True,
-        text=True,
-        check=True,
-        cwd="/",
-    )
-    assert done.stdout.startswith("passed failed PermissionError")
-    assert "namespaces of its own" in done.stdout
-
-
-def forbidden(folder: Path, python: str = sys.executable) -> Path:
-    """A Python that may not make namespaces, for which it is run under a filter."""
-    path = folder / "python"
-    path.write_text(
-        f"#!{python}\n"
-        f"import os, sys\nsys.path.append({str(SRC)!r})\n"
-        "from foretell.lab.quality.sandbox import filter, kernel\n"
-        "kernel.no_new_privileges()\n"
-        "filter.DENIED = {'unshare': filter.DENIED['unshare']}\n"
-        "filter.install()\n"
-        f"os.execv({python!r}, [{python!r}, *sys.argv[1:]])\n"
-    )
-    path.chmod(0o755)
-    return path
-
-
-def test_a_sandbox_that_works_says_nothing() -> None:
-    sandbox = Sandbox(LIMITS)
-    sandbox.check()
-    assert sandbox.lacks == ()
-
-
-def test_other_systems_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, "platform", "darwin")
-    with pytest.raises(ForetellError, match="on Linux only"):
-        Sandbox().run("pass", "pass")
-
-
-def test_the_filter_is_a_program_that_the_kernel_takes_on_both_processors() -> None:
-    for machine in ("x86_64", "aarch64"):
-        steps = calls.program(machine)
-        assert len(steps) < 4096
-        for place, step in enumerate(steps):
-            assert place + 1 + max(step.holds, step.fails) < len(steps) or step.code == 0x06
-    with pytest.raises(OSError, match="not known for mips"):
-        calls.program("mips")
-
-
-def test_a_job_survives_being_told() -> None:
-    job = Job("a\nb", "é", "w", LIMITS, ("/usr",), weaker=True)
-    assert Job.from_json(job.to_json()) == job
-
-
-def processes() -> set[int]:
-    """Launchers, and what came of them, that run now."""
-    found = set()
-    for folder in Path("/proc").iterdir():
-        if folder.name.isdigit():
-            try:
-                if b"sandbox.launch" in (folder / "cmdline").read_bytes():
-                    found.add(int(folder.name))
-            except OSError:
-                continue
-    return found
-
-
-def assert_gone(before: set[int]) -> None:
-    """Wait until all is gone that was not there before. Other tests may run beside this one, each for a while."""
-    end = time.monotonic() + 60
-    while processes() - before and time.monotonic() < end:
-        time.sleep(0.05)
-    assert processes() - before == set()

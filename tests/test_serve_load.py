@@ -17,7 +17,7 @@ from foretell.backend.protocol import Rows, Scores, Want
 from foretell.backend.toy import ToySession
 from foretell.serve.job import Job
 from foretell.serve.limits import Limits
-from foretell.serve.refusal import GONE, Refusal
+from foretell.serve.refusal import Refusal
 from serving import ENDLESS, HELLO, Running, SlowSession, serving, slow_model, until
 
 
@@ -75,7 +75,7 @@ def test_a_client_that_goes_away_stops_the_work(monkeypatch: pytest.MonkeyPatch)
     heard: list[int] = []  # passes so far when the server heard of it
     stop = Job.stop
 
-    def noting(job: Job, why: Refusal = GONE) -> None:
+    def noting(job: Job, why: Refusal | None = None) -> None:
         heard.append(session.steps)
         stop(job, why)
 
@@ -193,6 +193,21 @@ def test_signals_end_the_command(number: signal.Signals) -> None:
     (line,) = out.splitlines()
     assert json.loads(line)["usage"]["completion_tokens"] == 5
     client.close()
+
+
+def test_nobody_reads_what_the_command_prints() -> None:
+    command = [sys.executable, "-m", "foretell", "serve", "--model", "toy", "--port", "0", "--json"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        url = json.loads(process.stdout.readline())["url"]
+        process.stdout.close()
+        with openai.OpenAI(base_url=f"{url}/v1", api_key="x", max_retries=0) as client:
+            texts = [client.completions.create(model="toy", prompt="hello", max_tokens=5) for _ in range(3)]
+        process.terminate()
+        assert process.wait(timeout=20) == 0
+        assert process.stderr.read() == ""
+    assert len({each.choices[0].text for each in texts}) == 1
 
 
 def test_a_stuck_reader_does_not_hold_up_others() -> None:

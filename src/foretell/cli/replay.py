@@ -31,6 +31,9 @@ def replay(
     change: Annotated[
         bool, typer.Option("--change", help="Put texts of two kinds together: how soon policies settle behind it.")
     ] = False,
+    hopeless: Annotated[
+        bool, typer.Option("--hopeless", help="With a draft model that is never right and always sure of itself.")
+    ] = False,
     check: Annotated[
         bool, typer.Option("--check", help="Run the policies for real too, and compare round by round.")
     ] = False,
@@ -52,20 +55,25 @@ def replay(
 
     Status 1 when --check finds a round that is another one than replayed.
     """
+    from foretell.errors import UsageError
+    from foretell.lab.replay.hopeless import without_hope
     from foretell.lab.replay.score import Scorer
     from foretell.lab.replay.trace import read
     from foretell.lab.suite import read_suite
     from foretell.profile.file import read as read_profile
 
+    if check and (hopeless or change):
+        raise UsageError("--check is of the recorded texts and models: leave out --hopeless and --change")
     if record is not None:
         prompts = read_suite(record, suite.names(classes), limit)
         if not traces.covers(trace, prompts, max_tokens, temperature, seed):
             with options.opened(model, threads, context, draft) as loaded:
                 traces.recorded(loaded, trace, prompts, max_tokens, temperature, seed)
     found = read(trace, None if profile is None else read_profile(profile))
-    scorer = Scorer.of(_of_classes(found, suite.names(classes), trace))
+    found = _of_classes(found, suite.names(classes), trace)
+    scorer = Scorer.of(without_hope(found) if hopeless else found)
     policies, refused = possible(scorer, policy)
-    out: dict[str, Any] = {"what": "replay", **asdict(found.about), "refused": refused}
+    out: dict[str, Any] = {"what": "replay", **asdict(found.about), "hopeless": hopeless, "refused": refused}
     if check:
         out["checked"] = _checked(scorer, policies, model, draft, threads, context)
     elif change:

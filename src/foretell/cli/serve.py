@@ -4,6 +4,7 @@ import json
 import logging
 import os
 import sys
+from contextlib import suppress
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -112,7 +113,8 @@ def _report(served: "Served") -> None:
     path = ascii(served.path)[1:-1]  # it may hold anything
     answer = "" if served.answer is None else f": {summary(served.answer.result)}"
     now = f"{datetime.now().astimezone():%H:%M:%S}"
-    typer.echo(f"{now} {served.client} {served.method} {path} {served.status}{answer}", err=True)
+    with suppress(OSError):  # a terminal that was closed
+        typer.echo(f"{now} {served.client} {served.method} {path} {served.status}{answer}", err=True)
 
 
 def _report_json(served: "Served") -> None:
@@ -121,4 +123,7 @@ def _report_json(served: "Served") -> None:
     about["status"] = served.status
     if served.answer is not None:
         about |= {"usage": served.answer.usage(), "figures": served.answer.figures()}
-    typer.echo(json.dumps(about))
+    try:
+        typer.echo(json.dumps(about))
+    except BrokenPipeError:  # whoever read this is gone; requests are answered all the same
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

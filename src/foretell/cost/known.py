@@ -107,7 +107,8 @@ def _model(profile: Profile, times: Times, counts: Counts, guessed: ModelFacts) 
 def _trades(profile: Profile, times: Times, counts: Counts) -> dict[tuple[int, str], Trade]:
     """Of each form but the whole: its pass over one row, its right guesses and prompts, each as a part of the whole's.
 
-    A cut vocabulary reads a prompt as the same weights with the whole one do.
+    A form whose own prompt pass was not timed reads prompts as the same weights with the whole vocabulary do. No form
+    saves more there than in a pass over one row, whatever a busy machine let it look like.
     """
     out: dict[tuple[int, str], Trade] = {}
     alike = {form_of(name)[1]: each.prompt for name, each in profile.drafts.items() if form_of(name)[0] == 0}
@@ -118,7 +119,8 @@ def _trades(profile: Profile, times: Times, counts: Counts) -> dict[tuple[int, s
         right, of = counts.forms[name].right, counts.forms[WHOLE].right
         read = each.prompt or alike.get(form_of(name)[1])
         prompt = read.least_ms / times.prompt.least_ms if read and times.prompt else 1.0
-        out[form_of(name)] = Trade(each.costs[1] / whole_ms, min(1.0, right / of) if of else 1.0, min(1.0, prompt))
+        cost, kept = each.costs[1] / whole_ms, min(1.0, right / of) if of else 1.0
+        out[form_of(name)] = Trade(cost, kept, min(1.0, max(cost, prompt)))
     return out
 
 

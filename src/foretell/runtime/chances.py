@@ -39,26 +39,32 @@ class Matches:
     (right).
     """
 
-    __slots__ = ("_hits", "_mood", "_odds", "_trials", "accepted", "missed", "tried", "untried")
+    __slots__ = ("_hits", "_known", "_mood", "_odds", "_trials", "accepted", "missed", "tried", "untried")
 
     def __init__(self, measured: Sequence[tuple[int, float, float]] = ()) -> None:
         self._odds = _odds(measured)
         self._hits, self._trials = [0.0] * len(KINDS), [0.0] * len(KINDS)
         self._mood = 0.0
+        self._known: dict[float, float] = {}  # chances since the last round: the same few are asked for again and again
         self.tried = self.accepted = self.untried = self.missed = 0
 
     def reach(self, proposal: Proposal) -> list[float]:
         """Of each guess, the chance that it is right and all guesses that it hangs on."""
         out: list[float] = []
+        known = self._known
         for guess in proposal.guesses:
-            right = self.chance(guess.chance)
+            right = known[guess.chance] if guess.chance in known else self.chance(guess.chance)
             out.append(right if guess.parent == ROOT else right * out[guess.parent])
         return out
 
     def chance(self, thought: float) -> float:
         """How often guesses are right of which their source thinks so."""
-        kind = _kind(thought)
-        return (self._hits[kind] + PRIOR_WEIGHT * self._expected(kind)) / (self._trials[kind] + PRIOR_WEIGHT)
+        known = self._known.get(thought)
+        if known is None:
+            kind = _kind(thought)
+            known = (self._hits[kind] + PRIOR_WEIGHT * self._expected(kind)) / (self._trials[kind] + PRIOR_WEIGHT)
+            self._known[thought] = known
+        return known
 
     def score(self, proposal: Proposal, tried: int, actual: Sequence[int]) -> None:
         """Learn from a round.
@@ -69,6 +75,7 @@ class Matches:
             actual: the tokens that the round gave.
         """
         self.tried += tried
+        self._known.clear()
         hits, trials, count = self._hits, self._trials, len(actual)
         depths = {ROOT: 0}  # of guesses that were right
         for i, guess in enumerate(proposal.guesses):

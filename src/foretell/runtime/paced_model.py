@@ -162,7 +162,7 @@ class PacedModel:
         hopes = self._hope * (min(rounds, AHEAD) if self._begun else rounds)
         if self._missed < WORTH * extra or hopes < HOPES * extra:
             return False
-        if reading + RESERVE_MS > terms.room_ms:
+        if reading + (0.0 if self._begun else RESERVE_MS) > terms.room_ms:
             self._hold(f"reading takes {reading:.0f} ms, and {terms.room_ms:.0f} ms may be lost")
             return False
         self._switch(True, f"gains {self._hope:.2f} tokens a round for {reading:.0f} ms of reading")

@@ -15,7 +15,7 @@ from starlette.types import Message, Receive, Scope, Send
 from foretell.serve.answer import Answer
 from foretell.serve.endpoints import HEALTH, Endpoints
 from foretell.serve.guard import Guard
-from foretell.serve.refusal import GONE, Refusal
+from foretell.serve.refusal import CLIENT_GONE, Refusal
 from foretell.serve.reply import ANSWER, Json
 from foretell.serve.service import Service
 
@@ -57,7 +57,7 @@ class Application:
         """Answer a request."""
         if scope["type"] != "http":
             return
-        status = GONE.status
+        status = CLIENT_GONE
 
         async def noting(message: Message) -> None:
             nonlocal status

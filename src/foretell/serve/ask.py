@@ -27,14 +27,15 @@ TINY_TOP_P: Final = 1e-9  # top_p 0, which some clients send: the likeliest toke
 class Ask:
     """A request, checked as far as that needs no model.
 
-    prompt: messages for the chat template, a text to continue, or token ids. options: see
+    messages: for the chat template; empty where there is a prompt: a text to continue, or token ids. options: see
     `foretell.runtime.settings.Options`. format: kind and text of a grammar. logprobs: whether they are wanted, and of
     how many alternatives (`top`). include_usage: whether a stream ends with the counts. user: who asks, as far as the
     client says. prediction: a text that the answer may be like.
     """
 
     model: str
-    prompt: Messages | str | tuple[int, ...]
+    messages: Messages
+    prompt: str | tuple[int, ...]
     options: Options
     format: tuple[Kind, str] | None
     stream: bool
@@ -42,11 +43,17 @@ class Ask:
     logprobs: bool
     top: int
     user: str
-    prediction: str = ""
+    prediction: str
 
 
 def read_ask(
-    fields: Fields, prompt: Messages | str | tuple[int, ...], limits: Limits, logprobs: tuple[bool, int]
+    fields: Fields,
+    limits: Limits,
+    *,
+    messages: Messages = (),
+    prompt: str | tuple[int, ...] = "",
+    prediction: str = "",
+    logprobs: tuple[bool, int],
 ) -> Ask:
     """The fields that both endpoints have; `fields` then has none left."""
     model = fields.text("model")
@@ -63,6 +70,7 @@ def read_ask(
     fields.end(IGNORED)
     return Ask(
         model=model,
+        messages=messages,
         prompt=prompt,
         options=Options(**options),  # type: ignore[typeddict-item]  # a plain dictionary until here
         format=format_,
@@ -71,6 +79,7 @@ def read_ask(
         logprobs=wanted,
         top=top,
         user=user[:256],
+        prediction=prediction,
     )
 
 

@@ -1,7 +1,6 @@
 """`/v1/chat/completions`: its requests, and the form of its answers."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any, Final
 
 from foretell.runtime.events import Event
@@ -32,8 +31,8 @@ def read(body: object, limits: Limits) -> Ask:
     wanted, top = fields.flag("logprobs"), fields.whole("top_logprobs", 0, MOST_LOGPROBS)
     if top is not None and not wanted:
         raise wrong("top_logprobs", "only with logprobs: true")
-    prediction = _prediction(fields)
-    return replace(read_ask(fields, _messages(fields), limits, (wanted, top or 0)), prediction=prediction)
+    messages, prediction = _messages(fields), _prediction(fields)
+    return read_ask(fields, limits, messages=messages, prediction=prediction, logprobs=(wanted, top or 0))
 
 
 def _prediction(fields: Fields) -> str:

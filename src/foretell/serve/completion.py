@@ -24,7 +24,7 @@ def read(body: object, limits: Limits) -> Ask:
     fields.only("echo", (False,), NO_ECHO)
     fields.only("suffix", ("",), NO_SUFFIX)
     top = fields.whole("logprobs", 0, MOST_LOGPROBS)
-    return read_ask(fields, _prompt(fields.get("prompt")), limits, (top is not None, top or 0))
+    return read_ask(fields, limits, prompt=_prompt(fields.get("prompt")), logprobs=(top is not None, top or 0))
 
 
 def _prompt(value: object) -> str | tuple[int, ...]:

@@ -16,7 +16,7 @@ from foretell.serve.body import read_json
 from foretell.serve.form import Form
 from foretell.serve.job import Job, Prompt
 from foretell.serve.limits import Limits
-from foretell.serve.refusal import STOPPING
+from foretell.serve.refusal import stopping
 from foretell.serve.reply import Json, Reply
 from foretell.serve.service import Service
 
@@ -55,7 +55,7 @@ class Endpoints:
         service, limits = self._service, self._service.limits
         body = await read_json(request, limits.body_bytes)
         if service.stopping:
-            raise STOPPING
+            raise stopping()
         prepare = partial(self._prepared, read, body)
         async with self._preparing:
             ask, prompt, settings = await asyncio.to_thread(prepare)

@@ -12,7 +12,7 @@ from foretell.runtime.events import Event
 from foretell.runtime.loop import Stream
 from foretell.runtime.settings import Settings
 from foretell.serve.answer import Answer
-from foretell.serve.refusal import GONE, Refusal
+from foretell.serve.refusal import Refusal, gone
 
 
 class Started:
@@ -81,10 +81,12 @@ class Job:
             found.append(self._items.popleft())
         return found
 
-    def stop(self, why: Refusal = GONE) -> None:
-        """The answer is not wanted any more: work on it ends within a round. The first reason counts."""
+    def stop(self, why: Refusal | None = None) -> None:
+        """The answer is not wanted any more: work on it ends within a round. The first reason counts;
+        without one it is that the client has gone.
+        """
         with self._ending:
-            self.why = self.why or why
+            self.why = self.why or why or gone()
             stream = self._stream
         if stream is not None:
             stream.cancel()

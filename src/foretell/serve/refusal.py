@@ -3,6 +3,7 @@
 import math
 from typing import Any, Final
 
+CLIENT_GONE: Final = 499  # not of HTTP's own, but widely used
 KINDS: Final = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
 
 
@@ -48,5 +49,11 @@ def wrong(param: str, message: str, code: str | None = "invalid_value") -> Refus
     return Refusal(400, f"{param}: {message}", param=param, code=code)
 
 
-GONE: Final = Refusal(499, "the client closed the connection")
-STOPPING: Final = Refusal(503, "the server is shutting down: try again later", code="shutting_down", retry_s=5)
+def gone() -> Refusal:
+    """Nobody will read it, but the record has it."""
+    return Refusal(CLIENT_GONE, "the client closed the connection")
+
+
+def stopping() -> Refusal:
+    """The server ends."""
+    return Refusal(503, "the server is shutting down: try again later", code="shutting_down", retry_s=5)

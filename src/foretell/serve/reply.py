@@ -13,7 +13,7 @@ from foretell.serve.answer import Answer
 from foretell.serve.form import Form
 from foretell.serve.job import Item, Job, Started
 from foretell.serve.limits import Limits
-from foretell.serve.refusal import GONE, Refusal
+from foretell.serve.refusal import Refusal, gone
 
 ANSWER: Final = "foretell.answer"  # where a request's scope keeps the answer, for the record
 STREAM: Final = [
@@ -56,7 +56,7 @@ class Reply(Response):
         finally:
             timer.cancel()
             watch.cancel()
-            self._give_up(GONE)
+            self._give_up(gone())
             job.stop()
 
     async def _whole(self, items: list[Item]) -> tuple[Answer, dict[str, Any]]:
@@ -97,8 +97,8 @@ class Reply(Response):
     async def _watch(self, receive: Receive) -> None:
         while (await receive())["type"] != "http.disconnect":
             pass
-        self._give_up(GONE)
-        self._job.stop(GONE)
+        self._give_up(gone())
+        self._job.stop()
 
     def _give_up(self, why: Refusal) -> None:
         """Do not wait in the queue any more."""

@@ -15,7 +15,7 @@ from foretell.serve.job import Job, Prompt
 from foretell.serve.limits import Limits
 from foretell.serve.metrics import Metrics
 from foretell.serve.pool import Pool
-from foretell.serve.refusal import STOPPING, Refusal
+from foretell.serve.refusal import Refusal, stopping, wrong
 from foretell.serve.waiting import ClosedError, FullError, Waiting
 from foretell.serve.worker import Worker
 
@@ -32,7 +32,8 @@ class Service:
         keep_tokens: tokens of earlier requests that are kept.
 
     Attributes:
-        name: what requests call the model. made_s: when this was made, since the epoch.
+        name: what requests call the model. fingerprint: what texts depend on besides requests, as a word.
+        waiting: the queue. metrics: what was counted.
     """
 
     def __init__(self, model: Model, limits: Limits, *, level: str, keep_tokens: int) -> None:
@@ -76,7 +77,8 @@ class Service:
         context, size = self.model.context, len(ids)
         if size >= context:
             message = f"the context holds {context} tokens and the prompt has {size}: shorten it"
-            raise Refusal(400, message, param=_field(ask), code="context_length_exceeded")
+            param = "messages" if ask.messages else "prompt"
+            raise Refusal(400, message, param=param, code="context_length_exceeded")
         hint = self.model.backend.codec.encode(ask.prediction)[:context] if ask.prediction else []
         return Prompt(ids, rendered, hint), settings
 
@@ -87,7 +89,7 @@ class Service:
         except FullError as error:
             raise self._busy(str(error)) from None
         except ClosedError:
-            raise STOPPING from None
+            raise stopping() from None
         if dropped is not None:
             dropped.put(self._busy("other clients came, who have fewer requests waiting"))
 
@@ -95,13 +97,13 @@ class Service:
         """Take nothing in any more, and send away what waits; what is computed goes on."""
         self.stopping = True
         for job in self.waiting.close():
-            job.put(STOPPING)
+            job.put(stopping())
 
     def hurry(self) -> None:
         """End what is computed, too."""
         running = self._worker.running
         if running is not None:
-            running.stop(STOPPING)
+            running.stop(stopping())
 
     def close(self) -> None:
         """After `stop`: wait for the worker and give its contexts back."""
@@ -112,18 +114,16 @@ class Service:
 
     def _encoded(self, ask: Ask) -> tuple[list[int], str | None]:
         """A prompt's tokens, and of a conversation its text."""
-        model, prompt = self.model, ask.prompt
-        codec = model.backend.codec
+        codec, prompt = self.model.backend.codec, ask.prompt
+        if ask.messages:
+            rendered = self.model.render(ask.messages)
+            return self._written.encode(rendered), rendered
         if isinstance(prompt, str):
             return codec.with_bos(codec.encode(checked_text(prompt), special=True)), None
-        if prompt and isinstance(prompt[0], int):
-            ids = [token for token in prompt if isinstance(token, int)]
-            wrong = next((token for token in ids if not 0 <= token < codec.vocabulary), None)
-            if wrong is not None:
-                raise ForetellError(f"prompt: there is no token {wrong}; ids are 0 to {codec.vocabulary - 1}")
-            return ids, None
-        rendered = model.render([each for each in prompt if isinstance(each, dict)])
-        return self._written.encode(rendered), rendered
+        for token in prompt:
+            if not 0 <= token < codec.vocabulary:
+                raise wrong("prompt", f"there is no token {token}; ids are 0 to {codec.vocabulary - 1}")
+        return list(prompt), None
 
     def _busy(self, why: str) -> Refusal:
         retry_s = self._worker.usual_s * (len(self.waiting) + 1) / 2
@@ -134,7 +134,3 @@ def public_name(name: str) -> str:
     """What clients call a model: its name, and of a path the file's name without the ending."""
     is_path = not name.startswith("hf:") and ("/" in name or name.endswith(".gguf"))
     return Path(name).stem if is_path else name
-
-
-def _field(ask: Ask) -> str:
-    return "messages" if isinstance(ask.prompt, tuple) and isinstance(ask.prompt[0], dict) else "prompt"

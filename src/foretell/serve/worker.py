@@ -14,7 +14,7 @@ from foretell.serve.answer import Answer
 from foretell.serve.job import Job
 from foretell.serve.metrics import Metrics
 from foretell.serve.pool import Pool, Seat
-from foretell.serve.refusal import GONE, Refusal, wrong
+from foretell.serve.refusal import Refusal, gone, wrong
 from foretell.serve.waiting import Waiting
 
 log: Final = logging.getLogger("foretell.serve")
@@ -84,7 +84,7 @@ class Worker(Thread):
         answer = Answer(result, recorder.reused, queue_s, sources)
         self._metrics.answer(answer, recorder)
         if result.finish == "cancelled":
-            return job.why or GONE
+            return job.why or gone()
         if job.prompt.rendered is not None:
             self._written.add(job.prompt.rendered, job.prompt.ids, result)
         return answer

@@ -1,7 +1,8 @@
 """Finds the program in an answer.
 
 Models put code into fenced blocks, most of the time; they explain it before and after, they add examples, and they are
-cut off in the middle. What counts is the first block that defines what was asked for and that Python can parse.
+cut off in the middle. What counts is the first block that defines what was asked for and that Python can parse, without
+the assertions and the printing by which it tries itself out: whether an example of its own is right was not asked.
 """
 
 import ast
@@ -26,6 +27,10 @@ def program(answer: str, entry: str = "", opening: str = "") -> str:
 
     entry: the name that it should define. opening: what it may go on with instead of repeating it.
     """
+    return _without_trials(_found(answer, entry, opening))
+
+
+def _found(answer: str, entry: str, opening: str) -> str:
     candidates = [each for each in _candidates(answer) if each.strip()]
     for code in candidates:
         if defines(code, entry):
@@ -70,6 +75,26 @@ def _candidates(answer: str) -> Iterator[str]:
             yield parsed_part(answer[start.start() :])
         elif answer.strip():
             yield parsed_part(answer)
+
+
+def _without_trials(code: str) -> str:
+    """Source without the top level's assertions and calls of print."""
+    tree = _tree(code)
+    if tree is None:
+        return code
+    trials = [each for each in tree.body if _is_trial(each)]
+    kept = {line for each in tree.body if each not in trials for line in range(each.lineno, (each.end_lineno or 0) + 1)}
+    dropped = {line for each in trials for line in range(each.lineno, (each.end_lineno or 0) + 1)} - kept
+    lines = code.splitlines(keepends=True)
+    return "".join(line for number, line in enumerate(lines, 1) if number not in dropped)
+
+
+def _is_trial(node: ast.stmt) -> bool:
+    match node:
+        case ast.Assert() | ast.Expr(value=ast.Call(func=ast.Name(id="print"))):
+            return True
+        case _:
+            return False
 
 
 def _given(node: ast.stmt) -> set[str]:

@@ -58,6 +58,7 @@ DENIED: Final = {
     "msgget": (68, 186),
     "mq_open": (240, 180),
 }
+_FORKS: Final = {"x86_64": (57, 58), "aarch64": ()}  # calls that only make processes; clone makes threads too
 _CLONE: Final = (56, 220)
 _CLONE3: Final = 435  # its flags lie in memory, where a filter cannot look; the C library falls back to clone
 _X32: Final = 0x40000000  # a second set of numbers on x86_64
@@ -67,6 +68,7 @@ _LOAD, _JUMP_EQUAL, _JUMP_AT_LEAST, _JUMP_ANY_BIT, _RETURN = 0x20, 0x15, 0x35, 0
 _NUMBER, _ARCHITECTURE, _FIRST_ARGUMENT = 0, 4, 16  # offsets in struct seccomp_data
 _ALLOW, _KILL, _ERROR = 0x7FFF0000, 0x80000000, 0x00050000
 _PERMISSION, _NO_SUCH_CALL = 1, 38
+_ANY: Final = 0xFFFFFFFF  # what clone is given is never 0: it says at least what signal tells of the end
 
 _PR_SET_SECCOMP, _MODE_FILTER = 22, 2
 
@@ -85,8 +87,8 @@ class Step:
         return struct.pack("HBBI", self.code, self.holds, self.fails, self.value)
 
 
-def program(machine: str) -> list[Step]:
-    """The filter for a kind of processor. OSError when its numbers are not known here."""
+def program(machine: str, *, forks: bool) -> list[Step]:
+    """The filter for a kind of processor. forks: allow new processes. OSError when its numbers are not known here."""
     if machine not in _ARCHITECTURES:
         raise OSError(f"seccomp: the numbers of system calls are not known for {machine}")
     column, architecture = _ARCHITECTURES[machine]
@@ -100,14 +102,17 @@ def program(machine: str) -> list[Step]:
         Step(_JUMP_EQUAL, _CLONE3, 0, 1),
         Step(_RETURN, _ERROR | _NO_SUCH_CALL),
     ]
-    for numbers in DENIED.values():
-        steps += [Step(_JUMP_EQUAL, numbers[column], 0, 1), Step(_RETURN, _ERROR | _PERMISSION)]
+    denied = [numbers[column] for numbers in DENIED.values()]
+    for number in (*denied, *(() if forks else _FORKS[machine])):
+        steps += [Step(_JUMP_EQUAL, number, 0, 1), Step(_RETURN, _ERROR | _PERMISSION)]
     return [
         *steps,
         Step(_JUMP_EQUAL, _CLONE[column], 1, 0),
         Step(_RETURN, _ALLOW),
         Step(_LOAD, _FIRST_ARGUMENT),
         Step(_JUMP_ANY_BIT, kernel.ALL_NAMESPACES, 0, 1),
+        Step(_RETURN, _ERROR | _PERMISSION),
+        Step(_JUMP_ANY_BIT, _ANY if forks else kernel.CLONE_THREAD, 1, 0),
         Step(_RETURN, _ERROR | _PERMISSION),
         Step(_RETURN, _ALLOW),
     ]
@@ -117,9 +122,12 @@ class _Program(ctypes.Structure):
     _fields_ = (("length", ctypes.c_ushort), ("steps", ctypes.c_void_p))
 
 
-def install() -> None:
-    """Filter the calls of this process from now on. It must have given up new privileges before."""
-    code = b"".join(each.packed() for each in program(os.uname().machine))
+def install(*, forks: bool) -> None:
+    """Filter the calls of this process from now on. It must have given up new privileges before.
+
+    forks: whether it may still start processes; threads it may in any case.
+    """
+    code = b"".join(each.packed() for each in program(os.uname().machine, forks=forks))
     held = ctypes.create_string_buffer(code, len(code))
     filter_ = _Program(len(code) // 8, ctypes.addressof(held))
     kernel.prctl(_PR_SET_SECCOMP, _MODE_FILTER, ctypes.addressof(filter_))

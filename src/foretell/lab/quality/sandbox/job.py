@@ -15,14 +15,15 @@ class Limits:
     """What a program may use.
 
     processor_seconds, memory_bytes: for each process. seconds: on the clock, more generous because a machine may be
-    busy. processes: threads count. file_bytes: all files together; they lie in memory and are gone at the end.
-    open_files: at a time, by each process.
+    busy. forks: whether it may start other processes. tasks: threads and, if it may, processes. file_bytes: all files
+    together; they lie in memory and are gone at the end. open_files: at a time, by each process.
     """
 
     processor_seconds: int = 10
     seconds: float = 30.0
     memory_bytes: int = 512 << 20
-    processes: int = 8
+    forks: bool = False
+    tasks: int = 8
     file_bytes: int = 16 << 20
     open_files: int = 32
 

@@ -4,6 +4,7 @@ import ctypes
 import os
 from typing import Final
 
+CLONE_THREAD: Final = 0x10000
 CLONE_NEWNS: Final = 0x20000
 CLONE_NEWCGROUP: Final = 0x02000000
 CLONE_NEWUTS: Final = 0x04000000

@@ -219,12 +219,13 @@ def _program(job: Job, control: int, result: int) -> NoReturn:
         os.setresuid(NOBODY, NOBODY, NOBODY)
     signal.alarm(0)
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    _close_all_but(control, result)
     _limit(job.limits)
     os.environ.clear()
     os.umask(0o077)
     try:
         kernel.no_new_privileges()
-        calls.install()
+        calls.install(forks=job.limits.forks)
         kernel.drop_capabilities()
     except OSError as error:
         missing = f"a filter for system calls ({error})"
@@ -236,13 +237,21 @@ def _program(job: Job, control: int, result: int) -> NoReturn:
     harness.run(job, result)
 
 
+def _close_all_but(*kept: int) -> None:
+    """Close all files but the streams and these."""
+    last = 2
+    for each in (*sorted(kept), resource.getrlimit(resource.RLIMIT_NOFILE)[0]):
+        os.closerange(last + 1, each)
+        last = each
+
+
 def _limit(limits: Limits) -> None:
     _bound(resource.RLIMIT_CPU, limits.processor_seconds, limits.processor_seconds + 1)
     for name, value in (
         ("AS", limits.memory_bytes),
         ("FSIZE", limits.file_bytes),
         ("NOFILE", limits.open_files),
-        ("NPROC", limits.processes + _OWN_PROCESSES),
+        ("NPROC", limits.tasks + _OWN_PROCESSES),
         ("CORE", 0),
         ("MEMLOCK", 0),
         ("MSGQUEUE", 0),
