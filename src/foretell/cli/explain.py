@@ -64,6 +64,7 @@ def _list(runs: "Runs", json_: bool) -> None:
     from foretell.runtime.runs import read
 
     shown = table("run", "when", "model", "tokens", "tokens/s", "seconds", "end")
+    shown.columns[2].no_wrap, shown.columns[2].justify = False, "left"
     listed = []
     for number, path in enumerate(runs.paths(), 1):
         try:

@@ -28,7 +28,7 @@ from foretell.models.gguf import GGUF
 # Most rows of a prompt pass: the hidden layer's activations of so many rows stay in the second-level cache.
 PIECE_ROWS = 128
 _LEAST_ROWS = 16  # what the first program has room for
-_MODULE_BYTES = 100_000_000  # packed in about the time that a kernel module is compiled in
+_MODULE_BYTES = 20_000_000  # packed in about half the time that a kernel module is compiled in
 _LOOK_S = 0.1  # between two looks at what compiles
 
 

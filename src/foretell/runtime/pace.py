@@ -20,10 +20,11 @@ from foretell.runtime.chances import Doubts, Matches
 RATE_FADE: Final = 0.85  # per round: a memory of about 6
 # What a generation may lose against the target alone, when all guesses are wrong: so many ms, and this share of its
 # time. A little below the 60 ms and 0.02 that are promised.
-GRACE_MS: Final = 57.0
-SHARE: Final = 0.019
+GRACE_MS: Final = 58.0
+SHARE: Final = 0.0195
 DRIFT_STEP: Final = 0.1  # per round, of the log
 ODD: Final = 3.0  # times as long as expected, or as short: more says nothing about the machine
+SOON: Final = 64  # tokens that an answer is taken to have at least, when it may have so many
 PIECE: Final = 64  # tokens of text after which costs are looked up again
 
 
@@ -128,12 +129,14 @@ class Pace:
         self._recent = 1.0, self.costs[0]  # tokens, ms
         self._saved_ms = 0.0  # against the target alone, in this generation
         self._plain_ms = 0.0  # that the target alone would have taken for it
+        self._least_ms = 0.0  # that it takes for the shortest answer that is reckoned with
         self._length = self._costs_from = 0  # tokens of text; where costs were looked up
         self._planned = False
         self._chosen: Copier | Drafter | None = None
         self._steps: int | Steps = 0
         self._round_ms, self._guesses = 0.0, 0
         self._expected_ms = self.costs[0]
+        self._margin_ms = ROW_MARGIN * facts.target(1)  # per guess, in `costs` beside what is measured
 
     @property
     def rate(self) -> float:
@@ -144,7 +147,7 @@ class Pace:
     @property
     def room_ms(self) -> float:
         """Ms that may be lost now, so that the generation stays within what it may lose; less than 0 when too late."""
-        return GRACE_MS + SHARE * self._plain_ms + self._saved_ms - self._round_ms
+        return GRACE_MS + SHARE * max(self._plain_ms, self._least_ms) + self._saved_ms - self._round_ms
 
     def matches(self, name: str, measured: Sequence[tuple[int, float, float]] = ()) -> Matches:
         """What was learned of the free source of this name; at first, what was measured of it."""
@@ -162,7 +165,7 @@ class Pace:
         """A generation begins, with these sources."""
         self._copiers, self._drafters = list(copiers), list(drafters)
         self._planned, self._chosen = False, None
-        self._saved_ms = self._plain_ms = self._round_ms = 0.0
+        self._saved_ms = self._plain_ms = self._round_ms = self._least_ms = 0.0
         self._guesses = 0
         self._length = 0
 
@@ -208,7 +211,7 @@ class Pace:
         self.tokens += tokens
         self.rounds += 1
         self._plain_ms += plain
-        self._saved_ms += plain - ms
+        self._saved_ms += plain - ms + self._margin_ms * guesses
         self._length += tokens
         self._round_ms, self._guesses = 0.0, 0
         then_tokens, then_ms = self._recent
@@ -245,6 +248,8 @@ class Pace:
             self._costs_from = self._length
             self.costs = charged(self._facts.behind(self._length), self._rows, self._facts.overhead_ms)
         costs = self.costs
+        if not self._least_ms:
+            self._least_ms = self._plain_ms + costs[0] * min(limit, SOON)
         self._chosen, self._steps, best = None, 0, 0.0
         tokens, guesses = 1.0, 0.0
         kind: Literal["plain", "copy", "model"] = "plain"
@@ -264,8 +269,7 @@ class Pace:
                 self._chosen, self._steps, best = drafter, steps, steps.value
                 kind, tokens, guesses = "model", 1 + steps.tokens, steps.guesses
         self.plain_rounds += offered and self._chosen is None
-        charge = ROW_MARGIN * self._facts.target(1) * guesses
-        ms = costs[0] + (tokens - 1 - best) / rate - charge
+        ms = costs[0] + (tokens - 1 - best) / rate - self._margin_ms * guesses
         most = self._steps if isinstance(self._steps, int) else self._steps.most
         name, reason = "", "no guess is worth its time"
         if self._chosen is not None:

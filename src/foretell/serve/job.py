@@ -82,8 +82,9 @@ class Job:
         return found
 
     def stop(self, why: Refusal | None = None) -> None:
-        """The answer is not wanted any more: work on it ends within a round. The first reason counts;
-        without one it is that the client has gone.
+        """The answer is not wanted any more: work on it ends within a round.
+
+        The first reason counts; without one it is that the client has gone.
         """
         with self._ending:
             self.why = self.why or why or gone()
