@@ -52,8 +52,9 @@ def test_without_an_interpreter_to_start_there_are_none(tmp_path: Path, monkeypa
 
 
 def test_an_interrupt_ends_the_processes_and_leaves_nothing_half_written(tmp_path: Path) -> None:
-    with pytest.raises(KeyboardInterrupt), Builders(PORTABLE, ("product_Q4_K", "product_Q6_K"), tmp_path, 2) as work:
-        (tmp_path / f".partial-{work._processes[0].pid}-x").write_bytes(b"half")
+    work = Builders(PORTABLE, ("product_Q4_K", "product_Q6_K"), tmp_path, 2)
+    (tmp_path / f".partial-{work._processes[0].pid}-x").write_bytes(b"half")
+    with pytest.raises(KeyboardInterrupt), work:
         raise KeyboardInterrupt
     assert all(process.returncode is not None for process in work._processes)
     assert list(tmp_path.glob(".partial-*")) == []

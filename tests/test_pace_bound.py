@@ -22,7 +22,7 @@ from foretell.lab.replay.run import Played, generate, replay
 from foretell.lab.replay.world import AS_IT_IS, World
 from foretell.runtime.backoff import MOST
 from foretell.runtime.bind import Bound
-from foretell.runtime.pace import Change
+from foretell.runtime.pace import SOON, Change
 
 SHARE, GRACE_S = 0.02, 0.060
 PLAIN, PACED = (Fixed(name, presets.load(name)) for name in ("plain", "paced"))
@@ -43,15 +43,24 @@ MACHINES: Final = st.sampled_from((
 ))  # fmt: skip
 
 
-def world(facts: Facts, prompt: int, answer: list[int], sure: Sureness, seed: int = 0) -> World:
-    first = novel(prompt, seed=seed + 1)
-    draft = drafted([*first, *answer], prompt, sure, seed=seed)
-    return World(spoken(first, answer), {AS_IT_IS: draft}, facts, Costs.of(facts))
+END = 999  # a token that no text has
+
+
+def world(facts: Facts, prompt: int, answer: list[int], sure: Sureness, seed: int = 0, limit: int = 0) -> World:
+    """limit: tokens that the answer might have had, when it ends by itself."""
+    first = novel(prompt, seed=seed + 1, vocabulary=END)
+    answer = [*answer, END] if limit else answer
+    draft = drafted([*first, *answer], prompt, sure, seed=seed, vocabulary=END)
+    return World(
+        spoken(first, answer), {AS_IT_IS: draft}, facts, Costs.of(facts), limit=limit, end_ids=frozenset({END})
+    )
 
 
 def ratio(world: World) -> tuple[Played, Played]:
     plain, paced = replay(world, PLAIN), replay(world, PACED)
-    assert paced.result.response_s <= (1 + SHARE) * plain.result.response_s + GRACE_S
+    missing = max(0, min(world.max_tokens, SOON) - len(world.answer))
+    granted = SHARE * missing * world.facts.target(1) / 1000
+    assert paced.result.response_s <= (1 + SHARE) * plain.result.response_s + GRACE_S + granted
     return plain, paced
 
 
@@ -64,11 +73,13 @@ def ratio(world: World) -> tuple[Played, Played]:
     slips=st.floats(0, 1),
     sure=st.one_of(st.floats(0.01, 1).map(hopeless), st.floats(0.01, 0.999).map(always), st.just(classes(USUAL))),
     seed=st.integers(0, 1000),
+    limit=st.sampled_from((0, 0, 256, 2000)),
 )
 def test_a_response_takes_hardly_longer_than_by_the_target_alone(
-    facts: Facts, prompt: int, length: int, period: int, slips: float, sure: Sureness, seed: int
+    facts: Facts, prompt: int, length: int, period: int, slips: float, sure: Sureness, seed: int, limit: int
 ) -> None:
-    ratio(world(facts, prompt, repeated(length, period=period, slips=slips, seed=seed), sure, seed))
+    text = repeated(length, period=period, slips=slips, seed=seed, vocabulary=END)
+    ratio(world(facts, prompt, text, sure, seed, limit))
 
 
 @pytest.mark.parametrize("length", [5, 30, 128, 600])
@@ -77,21 +88,21 @@ def test_a_draft_that_is_sure_and_never_right_costs_hardly_anything(length: int)
 
 
 def test_a_draft_that_is_mostly_right_pays_within_few_rounds() -> None:
-    plain, paced = ratio(world(XEON, 40, novel(128), always(0.95)))
+    plain, paced = ratio(world(XEON, 40, novel(128, vocabulary=END), always(0.95)))
     assert plain.result.response_s > 1.5 * paced.result.response_s
     assert max(turn.guessed for turn in paced.turns[:8]) > 0
 
 
 def test_a_draft_that_cannot_pay_is_not_asked() -> None:
     facts = machine({1: 20.0, 16: 21.0}, {1: 25.0}, 1.0, 1.0)
-    plain, paced = ratio(world(facts, 40, novel(60), always(0.99)))
+    plain, paced = ratio(world(facts, 40, novel(60, vocabulary=END), always(0.99)))
     assert paced.result.draft_passes == 0
     assert paced.result.response_s == pytest.approx(plain.result.response_s, rel=0.02)
 
 
 def turned(facts: Facts, length: int, *phases: Sureness) -> World:
     """The draft model becomes another one every `length` tokens."""
-    worlds = [world(facts, 40, novel(len(phases) * length), sure) for sure in phases]
+    worlds = [world(facts, 40, novel(len(phases) * length, vocabulary=END), sure) for sure in phases]
     scripts = [each.drafts[AS_IT_IS] for each in worlds]
 
     def at(place: int) -> Script:
@@ -142,7 +153,9 @@ def test_a_draft_that_becomes_wrong_is_left_and_found_again_when_it_is_right() -
 
 def test_probes_come_ever_more_rarely() -> None:
     facts = replace(XEON, models={"draft": replace(XEON.models["draft"], prompt_ms=0.05)})  # so that there is room
-    rounds = [each.round for each in log(world(facts, 40, novel(600), always(0.05))) if each.what == "probe"]
+    rounds = [
+        each.round for each in log(world(facts, 40, novel(600, vocabulary=END), always(0.05))) if each.what == "probe"
+    ]
     gaps = [b - a for a, b in pairwise(rounds)]
     assert len(gaps) > 3
     assert gaps == sorted(gaps)

@@ -23,12 +23,12 @@ class Reader:
         session: of the draft model; other sequences of it are left alone.
         piece_rows: most rows of one pass over the text.
 
-    `text` is what was committed; `passes` counts those over rows whose scores were wanted.
+    `text` is what was committed; `passes` counts those over rows whose scores were wanted, `rows` their rows.
     """
 
     def __init__(self, session: Session, piece_rows: int = 512) -> None:
         self.text: list[int] = []
-        self.passes = 0
+        self.passes = self.rows = 0
         self._session, self._piece_rows = session, piece_rows
         self._sequence = session.open()
         self._held: list[int] = []  # the sequence's tokens: the text from `_skip` on, then guesses
@@ -108,6 +108,7 @@ class Reader:
         scores = self._session.step(Rows(rows, parents, sequences, range(count - 1, len(rows))), want)
         self._rows, self._unread = rows, count
         self.passes += 1
+        self.rows += len(rows)
         return scores
 
     @property
@@ -126,6 +127,7 @@ class Reader:
         scores = self._session.draft(self._sequence, unread, steps, want, stop, reach)
         self._held += [*unread, *scores.chosen[:-1]]
         self.passes += len(scores.chosen)
+        self.rows += len(unread) + len(scores.chosen) - 1
         return scores
 
     def keep(self, path: Sequence[int]) -> None:

@@ -35,7 +35,7 @@ from foretell.models.gguf import GGUF
 VERSION = 1  # of the arrangement; a change makes old packs unused
 _MAGIC = b"FTPACK01"
 _PIECE = 16 << 20  # bytes of a file that a thread reads at a time
-_ROWS = 512  # output rows packed at a time by one thread: pieces that stay near the processor
+_ROWS = 256  # output rows packed at a time by one thread: pieces that stay near the processor
 Bytes = NDArray[np.uint8]
 Source = GGUF | Approximated
 

@@ -7,7 +7,7 @@ from foretell.accept.grammar import Walk
 from foretell.accept.sampling import Sampling
 from foretell.cost.facts import Facts
 from foretell.cost.model import calibration
-from foretell.draft import sources
+from foretell.draft import sources, staged
 from foretell.draft.grammar import Guarded
 from foretell.draft.likely import Likely
 from foretell.draft.model import ModelSource
@@ -97,4 +97,5 @@ class Binding:
             pass_ms=known.pass_ms.scaled(trade.cost),
             prompt_ms=known.prompt_ms * trade.prompt,
             width=statement.width,
+            ahead=staged.MOST if statement.inner else 0,
         )

@@ -123,14 +123,14 @@ class Doubts:
     scored: guesses so far. hits: those that were right.
     """
 
-    __slots__ = ("_hits", "_trials", "_uppers", "hits", "right", "scored", "share")
+    __slots__ = ("_hits", "_prior", "_trials", "_uppers", "hits", "right", "scored", "share")
 
     def __init__(self, prior: Sequence[tuple[float, float, float]] = USUAL) -> None:
         self._uppers = [upper for upper, _, _ in prior]
         self.right = [chance for _, chance, _ in prior]
         self.share = [share for _, _, share in prior]
-        self._hits = [chance * PRIOR_WEIGHT for chance in self.right]
-        self._trials = [PRIOR_WEIGHT] * len(self.right)
+        self._prior = [chance * PRIOR_WEIGHT for chance in self.right]
+        self._hits, self._trials = list(self._prior), [PRIOR_WEIGHT] * len(self.right)
         self.scored = self.hits = 0
 
     def stop(self, kinds: int) -> float:
@@ -140,6 +140,12 @@ class Doubts:
     def chance(self, sure: float) -> float:
         """How often guesses of this probability are right."""
         return self.right[min(bisect_left(self._uppers, sure), len(self._uppers) - 1)]
+
+    def forget(self) -> None:
+        """Half of what was learned: it is long ago."""
+        self._hits = [(hits + prior) / 2 for hits, prior in zip(self._hits, self._prior, strict=True)]
+        self._trials = [(trials + PRIOR_WEIGHT) / 2 for trials in self._trials]
+        self.right = [hits / trials for hits, trials in zip(self._hits, self._trials, strict=True)]
 
     def score(self, sure: float, right: bool) -> None:
         """A guess of this probability, whose ancestors were right, was right or not."""

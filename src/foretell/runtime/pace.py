@@ -20,11 +20,13 @@ from foretell.runtime.chances import Doubts, Matches
 RATE_FADE: Final = 0.85  # per round: a memory of about 6
 # What a generation may lose against the target alone, when all guesses are wrong: so many ms, and this share of its
 # time. A little below the 60 ms and 0.02 that are promised.
-GRACE_MS: Final = 58.0
+GRACE_MS: Final = 48.0
 SHARE: Final = 0.0195
+# Tokens that an answer is taken to have, if it may have so many: else a draft model that reads a prompt of 100 tokens
+# would be affordable when half of the answer is over. An answer that ends sooner may lose the difference too.
+SOON: Final = 96
 DRIFT_STEP: Final = 0.1  # per round, of the log
 ODD: Final = 3.0  # times as long as expected, or as short: more says nothing about the machine
-SOON: Final = 64  # tokens that an answer is taken to have at least, when it may have so many
 PIECE: Final = 64  # tokens of text after which costs are looked up again
 
 

@@ -46,6 +46,7 @@ class PacedModel:
             cannot be told, because its guesses are drawn.
         pass_ms: of its passes. prompt_ms: of one token of a long text.
         width: most guesses.
+        ahead: most guesses of an inner source that one of its passes checks.
     """
 
     def __init__(
@@ -59,6 +60,7 @@ class PacedModel:
         pass_ms: Curve,
         prompt_ms: float,
         width: int,
+        ahead: int = 0,
     ) -> None:
         self.doubts = doubts
         self._source, self._reader, self._pace, self._want = source, reader, pace, want
@@ -70,6 +72,7 @@ class PacedModel:
         self._backoff = Backoff()
         self._on = self._held = False
         self._gated: bool | None = None
+        self._ahead = ahead
         self._per_guess = 1.0  # passes; fewer than 1 with an inner source
 
     @property
@@ -129,7 +132,8 @@ class PacedModel:
         first_ms, later_ms = self._read_ms(min(self._unread, 2)), self._pass_ms(1) * self._per_guess
         costs = terms.costs
         most = min(most, len(costs) - 1)
-        while most > 0 and first_ms + (most - 1) * later_ms + costs[most] - costs[0] > room_ms:
+        worst_ms = self._pass_ms(1 + self._ahead)
+        while most > 0 and first_ms + most * worst_ms - self._pass_ms(1) + costs[most] - costs[0] > room_ms:
             most -= 1
         return steps(self.doubts.right, self.doubts.share, costs, terms.rate, (first_ms, later_ms), most)
 
@@ -155,14 +159,14 @@ class PacedModel:
             if self._on and self._backoff.idle >= DOUBTFUL:
                 right = sum(r * s for r, s in zip(self.doubts.right, self.doubts.share, strict=True))
                 self._switch(False, f"{right:.0%} of its guesses are right lately, which is not worth their time")
-            return due and self._begun and self._probe(reading, terms)
+            return due and self._begun and self._probe(terms)
         extra = terms.rate * reading  # as tokens
         self._missed += gain
         rounds = terms.left / (1 + wish.tokens)
         hopes = self._hope * (min(rounds, AHEAD) if self._begun else rounds)
         if self._missed < WORTH * extra or hopes < HOPES * extra:
             return False
-        if reading + (0.0 if self._begun else RESERVE_MS) > terms.room_ms:
+        if self._read_ms(self._unread) + (0.0 if self._begun else RESERVE_MS) > terms.room_ms:
             self._hold(f"reading takes {reading:.0f} ms, and {terms.room_ms:.0f} ms may be lost")
             return False
         self._switch(True, f"gains {self._hope:.2f} tokens a round for {reading:.0f} ms of reading")
@@ -170,11 +174,14 @@ class PacedModel:
             return True
         return self._look() or True
 
-    def _probe(self, reading: float, terms: Terms) -> bool:
+    def _probe(self, terms: Terms) -> bool:
         """Read on, to see whether it would be right by now."""
-        if reading > terms.room_ms / 2:
+        if self._read_ms(self._unread) > terms.room_ms / 2:
             return False
         self._backoff.failed()
+        if self._want is None:  # nothing can be compared: only another attempt tells
+            self.doubts.forget()
+            return False
         before, unread = self.doubts.hits, len(self._text)
         looked = self._look()
         if looked:
@@ -218,23 +225,25 @@ class PacedModel:
             self._source.extend(self._text)
             self._text = []
         self._source.stop = self.doubts.stop(granted.kinds) if self._want is not None else 0.0
-        before, reading = self._source.passes, self._read_ms(self._unread)
+        before, unread, rows = self._source.passes, self._unread, self._reader.rows
         proposal = self._proposal = self._source.propose(min(limit, granted.most))
         count, passes = len(proposal), self._source.passes - before
         if not count:  # its context is full, or it does not know a token of the text
             self._gated, self._proposal = True, None
             self._pace.note(self.name, "gated", "its context is full, or it lacks a token of the text")
             return proposal
-        self._pace.spend(reading + self._pass_ms(1) * (passes - 1), count)
+        tried = max(0, self._reader.rows - rows - unread - (passes - 1)) / passes  # of the inner source, in each pass
+        self._pace.spend(self._read_ms(unread + tried) + self._pass_ms(1 + tried) * (passes - 1), count)
         self._per_guess += PASSES_FADE * (min(1.0, passes / count) - self._per_guess)
         self._begun, self._missed = True, 0.0
         self._backoff.used()
         return proposal
 
-    def _read_ms(self, rows: int) -> float:
+    def _read_ms(self, rows: float) -> float:
         """Of one pass over few rows, or of as many as a long text takes."""
         most = self._pass_ms.points[-1][0]
-        return self._pass_ms(min(rows, most)) + max(0, rows - most) * self._prompt_ms
+        few = self._pass_ms(min(rows, most))
+        return few if rows <= most else max(few, rows * self._prompt_ms)
 
     def close(self) -> None:
         """Close the source."""
