@@ -47,8 +47,10 @@ def test_the_last_run_is_explained(capsys: pytest.CaptureFixture[str], cache: Pa
     listed = json.loads(call(capsys, "explain", "--list", "--json")[1])
     assert [(each["run"], each["target"], each["tokens"]) for each in listed] == [(n, "toy", 30) for n in (1, 2, 3)]
     assert "toy" in call(capsys, "explain", "--list")[1]
-    second = json.loads(call(capsys, "explain", "2", "--json")[1])
-    assert second["about"]["made_s"] < json.loads(call(capsys, "explain", "--json")[1])["about"]["made_s"]
+    assert [each["path"] for each in listed] == sorted((str(each) for each in (cache / "runs").iterdir()), reverse=True)
+    for number, arguments in ((1, []), (2, ["2"])):
+        said = json.loads(call(capsys, "explain", *arguments, "--json")[1])
+        assert said == explain(read(Path(listed[number - 1]["path"]))).to_json()
 
 
 def test_what_is_kept_without_asking_holds_no_text(capsys: pytest.CaptureFixture[str], cache: Path) -> None:

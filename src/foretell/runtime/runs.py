@@ -116,7 +116,7 @@ class Runs:
 
     def keep(self, run: Run) -> Path | None:
         """Keep it, and delete the oldest beyond `most`. A folder that cannot be written to is no error: None."""
-        stamp = time.strftime("%Y%m%d-%H%M%S", time.localtime(run.about.made_s))
+        stamp = time.strftime("%Y%m%d-%H%M%S", time.gmtime(run.about.made_s))
         fraction = int(run.about.made_s * 1000) % 1000
         path = self.folder / f"{stamp}-{fraction:03}-{os.getpid()}{SUFFIX}"
         try:
