@@ -6,7 +6,7 @@ from typing import Any
 from rich.console import Console
 
 from foretell.cli.render import number
-from foretell.cli.tables import Figures, table_of
+from foretell.cli.tables import Figures, halves_table, table_of
 
 SHORT = 5  # letters of a class in a heading
 
@@ -57,20 +57,8 @@ def print_texts(report: Figures) -> None:
 def _print_best(console: Console, report: Figures) -> None:
     """The best fixed policy of each class, chosen on one half and timed on the other, and what adapts by it."""
     best: Mapping[str, Figures] = report["best_fixed"]
-    table = table_of("class", "best on a", "on b", "best on b", "on a", "ratio")
-    for column in (1, 3):
-        table.columns[column].justify = "left"
-    for klass, its in best.items():
-        table.add_row(
-            klass,
-            its.get("name_half_a") or "-",
-            number(its.get("ratio_half_b")),
-            its.get("name_half_b") or "-",
-            number(its.get("ratio_half_a")),
-            number(its["ratio"]),
-        )
     console.print(f"\nBest fixed policy, chosen on half of a class's texts; best of all: {report['best_single']}.")
-    console.print(table)
+    console.print(halves_table(best, {}))
     if any(its["ratio"] is None for its in best.values()):
         console.print("A class with a single text has no halves.")
         return

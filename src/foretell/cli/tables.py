@@ -44,19 +44,7 @@ def print_contest(report: Figures) -> None:
     print_speeds(report["configurations"])
     console = Console(highlight=False, soft_wrap=True)
     levels: Mapping[str, Figures] = report["levels_against_best"]
-    table = table_of("class", "best on a", "on b", "best on b", "on a", "ratio", *(f"{name}/best" for name in levels))
-    for column in (1, 3):
-        table.columns[column].justify = "left"
-    for klass, its in report["best_fixed"].items():
-        table.add_row(
-            klass,
-            its.get("name_half_a") or "-",
-            number(its.get("ratio_half_b")),
-            its.get("name_half_b") or "-",
-            number(its.get("ratio_half_a")),
-            number(its["ratio"]),
-            *(number(each[klass]) for each in levels.values()),
-        )
+    table = halves_table(report["best_fixed"], {f"{name}/best": its for name, its in levels.items()})
     console.print("\nBest fixed pipeline, chosen on half of a class's prompts, timed on the other:")
     console.print(table)
     if any(its["ratio"] is None for its in report["best_fixed"].values()):
@@ -65,6 +53,24 @@ def print_contest(report: Figures) -> None:
         _print_approximations(report["approximations"])
     for name in report["broken"]:
         console.print(f"[bold red]{name} is exact, but gave other tokens than O0[/]")
+
+
+def halves_table(best: Mapping[str, Figures], others: Mapping[str, Figures]) -> "Table":
+    """What was best on each half of a class and on the other; then columns of others, figures by class."""
+    table = table_of("class", "best on a", "on b", "best on b", "on a", "ratio", *others)
+    for column in (1, 3):
+        table.columns[column].justify = "left"
+    for klass, its in best.items():
+        table.add_row(
+            klass,
+            its.get("name_half_a") or "-",
+            number(its.get("ratio_half_b")),
+            its.get("name_half_b") or "-",
+            number(its.get("ratio_half_a")),
+            number(its["ratio"]),
+            *(number(each[klass]) for each in others.values()),
+        )
+    return table
 
 
 def _print_approximations(approximations: Mapping[str, Figures]) -> None:
