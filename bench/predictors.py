@@ -42,7 +42,7 @@ def copied(text: Text, measured: tuple[tuple[int, float, float], ...]) -> Iterat
             yield matches.chance(guess.chance), guess.token == token
             if guess.token != token:
                 break
-        matches.score(proposal, 0, coming)
+        matches.score(proposal, (), coming)
         source.extend(text.answer[place : place + 1])
 
 

@@ -82,11 +82,17 @@ class Running:
 
 @contextmanager
 def serving(
-    model: Model | None = None, limits: Limits | None = None, *, api_key: str | None = None, keep_tokens: int = 4096
+    model: Model | None = None,
+    limits: Limits | None = None,
+    *,
+    api_key: str | None = None,
+    keep_tokens: int = 4096,
+    quality_budget: float | None = None,
 ) -> Iterator[Running]:
     """A server while the context lasts."""
     model = model or foretell.load("toy")
-    service = Service(model, limits or Limits(grace_s=0), level="O2", keep_tokens=keep_tokens)
+    limits = limits or Limits(grace_s=0)
+    service = Service(model, limits, level="O2", keep_tokens=keep_tokens, quality_budget=quality_budget)
     served: list[Served] = []
     server = Server(service, Guard(api_key, "127.0.0.1"), served.append)
     bound = listen("127.0.0.1", 0)

@@ -47,6 +47,10 @@ def test_every_stage_of_a_pipeline(capsys: pytest.CaptureFixture[str]) -> None:
     assert "\n-   g = draft(" in steps
     assert "# g: inner lookup" in steps
     assert "tokens/s" in steps
+    tiers = compiled(capsys, "paced", "--emit", "tier")
+    assert tiers.startswith("# tier 1. Guard: in this round, g (")
+    assert tiers.count("def run_round(") == tiers.count("; else tier 0.")
+    assert compiled(capsys, "plain", "--emit", "tier").startswith("# plain: no tier 1")
     costs = compiled(capsys, "-O3", "--emit", "cost")
     assert costs.count("\nkept ") == 1
     assert costs.count("\nrejected ") > 10

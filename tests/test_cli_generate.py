@@ -23,7 +23,7 @@ TOY = ["--model", "toy"]
 FIELDS = [
     *("text", "tokens", "prompt_tokens", "tokens_per_s", "first_token_s", "response_s", "load_s", "rounds"),
     *("tokens_per_round", "acceptance", "guessed", "finish", "seed"),
-    *("draft_passes", "notes"),
+    *("draft_passes", "notes", "processor_s", "energy", "answered_by"),
 ]
 
 
@@ -165,7 +165,7 @@ def test_demo_fails_when_the_texts_differ(monkeypatch: pytest.MonkeyPatch, capsy
         return play
 
     monkeypatch.setattr(bind, "build", keeps_all)
-    monkeypatch.setattr(Pace, "copied", lambda _, source, limit: len(source.reach(limit)))
+    monkeypatch.setattr(Pace, "copied", lambda _, source, limit: range(len(source.offer(limit).guesses)))
     assert run(["demo", *TOY]) == 1
     assert "differ" in capsys.readouterr().out
 

@@ -62,7 +62,7 @@ def test_pipelines(
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (["-O9"], "there is no level 'O9'; there are O0, O1, O2, O3"),
+        (["-O9"], "there is no level 'O9'; there are O0, O1, O2, O3, Oe"),
         (["-O", "fast"], "no level 'Ofast'"),
         (["--pipeline", "nowhere"], "there is no pipeline 'nowhere': give a text file, or one of cascade, chain,"),
         (["--pipeline", "/"], "cannot read the pipeline '/': "),

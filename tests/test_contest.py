@@ -254,13 +254,20 @@ def test_without_a_draft_model_free_presets_are_measured(file: str, capsys: pyte
     assert "fewer than two prompts" in capsys.readouterr().out
 
 
-def test_a_broken_round_fails(file: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_broken_round_fails(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Texts that the toy goes on with in part: some guesses are wrong.
+    texts = ("tick tock tick tock tick", "to be or not to be, that is the question. to be or")
+    file = tmp_path / "partly.jsonl"
+    file.write_text("\n".join(json.dumps({"klass": "a", "id": each, "prompt": each}) for each in texts))
+
     def broken(given: Pipeline) -> object:
         return broken_build(given) if given.name == "copy" else build(given)
 
     build = bind.build
     monkeypatch.setattr(bind, "build", broken)
-    line = ["bench", "pipelines", file, "--model", "toy", "--levels", "", "-n", "30"]
+    line = ["bench", "pipelines", str(file), "--model", "toy", "--levels", "", "-n", "30"]
     assert run([*line, "--presets", "plain,copy,lookup"]) == 1
     *tables, last = capsys.readouterr().out.splitlines()
     found = json.loads(last)

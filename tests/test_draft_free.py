@@ -8,13 +8,14 @@ from hypothesis import strategies as st
 
 from foretell.accept.proposal import ROOT, Proposal
 from foretell.accept.sampling import GREEDY
-from foretell.draft import recycled
+from foretell.draft import copy, recycled
 from foretell.draft.copy import CopySource
 from foretell.draft.lookup import LENGTHS, PRIOR, Lookup, LookupSource, chance
 from foretell.draft.recycled import RecycledSource
 from foretell.draft.sources import free, make
 from foretell.errors import ForetellError, UsageError
 from foretell.ir.ops import Draft
+from foretell.runtime.measure_rounds import offer
 
 TEXTS = st.integers(1, 5).flatmap(lambda size: st.lists(st.integers(0, size - 1), min_size=1, max_size=50))
 AFTER = st.lists(st.integers(0, 5), max_size=8)
@@ -131,9 +132,12 @@ def test_copied_guesses_are_a_piece_of_the_input(text: list[int], reference: lis
     source = CopySource("copy", 99, reference)
     source.extend([9, text[0]])
     source.extend(text[1:])
-    tokens = source.propose(limit).tokens
+    proposal = source.propose(limit)
     inside = reference or [9]
-    assert any(inside[i : i + len(tokens)] == tokens for i in range(len(inside) + 1))
+    assert len(proposal) <= limit
+    for node in range(len(proposal)):
+        tokens = [proposal.tokens[i] for i in proposal.path(node)]
+        assert any(inside[i : i + len(tokens)] == tokens for i in range(len(inside) + 1))
 
 
 def rounds(source: CopySource, output: list[int], width: int) -> int:
@@ -141,8 +145,7 @@ def rounds(source: CopySource, output: list[int], width: int) -> int:
     source.extend([*range(1000, 1010), output[0]])
     done, count = 1, 0
     while done < len(output):
-        guesses = source.propose(width).tokens
-        right = next((i for i, each in enumerate(guesses) if output[done : done + i + 1][-1:] != [each]), len(guesses))
+        right = len(offer(source.propose(width), output[done:]).right)
         new = output[done : done + right + 1]
         source.extend(new)
         done, count = done + len(new), count + 1
@@ -157,16 +160,78 @@ def test_copy_finds_its_place_again_after_a_difference(at: int, cut: int, added:
     assert rounds(CopySource("copy", width, range(100)), output, width) <= allowed
 
 
-def test_copy_prefers_the_longest_match_then_the_nearest_ahead() -> None:
-    reference = [1, 2, 7, 50, 3, 2, 7, 60, 4, 7, 70]
-    source = CopySource("copy", 1, reference)
-    source.extend([0, 9])
-    source.extend([3, 2, 7])
+def test_copy_goes_to_the_longest_match_and_of_several_to_the_first_one() -> None:
+    source = CopySource("copy", 1)
+    source.extend([1, 2, 7, 50, 3, 2, 7, 60, 4, 7, 70, 9, 3])
+    source.extend([2, 7])
     assert source.propose(1).tokens == [60]
-    source.extend([8, 8, 7])
-    assert source.propose(1).tokens == [70]
-    source.extend([8, 8, 8, 7])  # none ahead: the last one behind
-    assert source.propose(1).tokens == [70]
+    source.extend([8, 8, 8, 7])
+    assert source.propose(1).tokens == [50]
+    waiting = CopySource("copy", 1, sure=True)
+    waiting.extend([7, 50, 7, 60, 61, 62, 63, 7])
+    waiting.extend([60, 61, 62])
+    assert waiting.propose(1).tokens == [63], "it followed from the last 7 on"
+
+
+@pytest.mark.parametrize(
+    ("newest", "guesses"),
+    [
+        ([99], {(6, 7), (5, 6)}),  # replaced 5, or put in before it
+        ([8], {(9, 10), (6, 7), (5, 6)}),  # 5 to 7 were left out, or the same
+        ([98, 99], {(7, 8), (6, 7), (5, 6)}),
+    ],
+)
+def test_behind_a_difference_there_are_several_places(newest: list[int], guesses: set[tuple[int, ...]]) -> None:
+    source = CopySource("copy", 40, range(40))
+    source.extend([1000, 0])
+    source.extend([1, 2, 3, 4, *newest])
+    proposal = source.propose(40)
+    firsts = proposal.children(ROOT)
+    assert {(proposal.tokens[i], proposal.tokens[proposal.children(i)[0]]) for i in firsts} == guesses
+    chances = [proposal.guesses[i].chance for i in firsts]
+    assert chances == sorted(chances, reverse=True)
+    reach = list[float]()
+    for guess in proposal.guesses:
+        reach.append(guess.chance * (1.0 if guess.parent == ROOT else reach[guess.parent]))
+    assert reach == sorted(reach, reverse=True), "a narrower proposal is the beginning of this one"
+    source.extend([6])
+    assert source.propose(2).is_chain, "one place is left"
+    assert source.propose(2).tokens == [7, 8]
+
+
+def test_a_place_that_is_lost_is_found_again_by_what_matches() -> None:
+    source = CopySource("copy", 2, range(40))
+    source.extend([1000, 0])
+    source.extend([1, 2, 3, *range(90, 97)])
+    assert not source.propose(2).guesses
+    source.extend([30])
+    assert source.propose(2).tokens == [31, 32]
+    source.extend([5, 6, 7])
+    assert source.propose(2).tokens == [8, 9]
+
+
+def test_a_copy_beside_lookup_waits_until_the_text_is_an_edit() -> None:
+    source, waiting = CopySource("copy", 2), CopySource("copy", 2, sure=True)
+    for each in (source, waiting):
+        each.extend([*range(20), 3])
+    assert source.propose(2).tokens == [4, 5]
+    assert not waiting.propose(2).guesses
+    waiting.extend([4, 5, 6, 7])
+    assert waiting.propose(2).tokens == [8, 9]
+    waiting.extend([90, 91, 92, 93, 94, 95, 12])
+    assert not waiting.propose(2).guesses
+
+
+def test_asking_behind_guesses_changes_nothing() -> None:
+    source = CopySource("copy", 4, range(40))
+    source.extend([1000, 0])
+    assert source.propose(2, [1, 99]).tokens == [3, 4]
+    assert source.propose(2).tokens == [1, 2]
+
+
+def test_every_class_of_a_copy_has_a_chance_of_its_own() -> None:
+    assert len(set(copy.KINDS)) == len(copy.KINDS) == 33
+    assert len(copy.STEADILY) == 22
 
 
 def test_without_a_reference_the_prompt_is_the_input() -> None:

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from foretell.engine.native import NativeModel
-from foretell.profile.energy.counts import PassCounts, of_file, of_model
+from foretell.profile.energy.counter import PassCounts
+from foretell.profile.energy.counts import of_file, of_model
 from foretell.profile.energy.work import Work
 from tiny import MODELS, Zoo
 

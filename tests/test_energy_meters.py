@@ -128,6 +128,60 @@ def test_a_long_window_is_looked_at_before_its_counter_is_around() -> None:
             assert not each.is_alive(), "it looks while a window is open"
 
 
+# Microjoules as two sockets with memory said them every two minutes, the first at 250 W: its counter, of 65.5 kJ as in
+# servers, is around between the first look and the second, and once more before the last.
+SERVER_SPAN = 65_532_610_987
+LOGGED = {
+    "intel-rapl:0": [48_123_456_789, 12_590_845_802, 42_590_845_802, 7_058_234_815],
+    "intel-rapl:0:0": [9_000_000_000, 11_400_000_000, 13_800_000_000, 16_200_000_000],
+    "intel-rapl:1": [1_000_000, 6_001_000_000, 12_001_000_000, 18_001_000_000],
+    "intel-rapl:1:0": [65_532_610_986, 1_199_999_999, 2_399_999_999, 3_599_999_999],
+}
+NAMES = {"intel-rapl:0": "package-0", "intel-rapl:0:0": "dram", "intel-rapl:1": "package-1", "intel-rapl:1:0": "dram"}
+
+
+def logged(root: Path) -> tuple[Tree, Clock, Counted]:
+    tree, clock = Tree(root, {zone: (NAMES[zone], said[0]) for zone, said in LOGGED.items()}), Clock()
+    for zone in LOGGED:
+        (root / zone / "max_energy_range_uj").write_text(f"{SERVER_SPAN}\n")
+    return tree, clock, rapl(root, clock)
+
+
+def test_a_logged_run_across_wrap_around(tmp_path: Path) -> None:
+    tree, clock, meter = logged(tmp_path)
+    window = meter.begin()
+    for look in range(1, 4):
+        for zone, said in LOGGED.items():
+            tree.set(zone, said[look])
+        clock.now = 120.0 * look
+        if look < 3:
+            meter.begin().end(NOTHING)  # any other window is a look, as that of the meter's own thread
+    joules = window.end(NOTHING)
+    # 30,000 J in each of three times two minutes; 2,400 of its memory; 6,000 of the second; 1,200 of its memory.
+    assert joules.value == pytest.approx(3 * (30_000 + 2_400 + 6_000 + 1_200), abs=1e-3)
+    assert joules.missing == ()
+
+
+def test_a_logged_run_that_may_not_be_read_any_more(tmp_path: Path, forbid: Callable[[str], None]) -> None:
+    """Somebody takes the permission back amid the run: of one domain, then of all."""
+    tree, clock, meter = logged(tmp_path)
+    window = meter.begin()
+    for zone, said in LOGGED.items():
+        tree.set(zone, said[1])
+    clock.now = 120.0
+    forbid("intel-rapl:0/energy_uj")
+    joules = window.end(NOTHING)
+    assert joules.value == pytest.approx(2_400 + 6_000 + 1_200, abs=1e-3)
+    assert (joules.high, joules.missing) == (None, ("package-0",))
+    window = meter.begin()
+    forbid("energy_uj")
+    clock.now = 240.0
+    joules = window.end(NOTHING)
+    assert joules.kind == "unavailable"
+    assert joules.source == "cannot read package-0: Permission denied"
+    assert set(joules.missing) == {"package-0", "package-0 dram", "package-1", "package-1 dram"}
+
+
 def test_windows_overlap(tmp_path: Path) -> None:
     tree, clock = Tree(tmp_path, {"intel-rapl:0": ("package-0", 0)}), Clock()
     meter = rapl(tmp_path, clock)
@@ -342,6 +396,26 @@ def test_graphics_by_their_power(monkeypatch: pytest.MonkeyPatch) -> None:
     joules = window.end(NOTHING)
     assert joules.value == pytest.approx(300.0)
     assert joules.low == pytest.approx(300 * (1 - 0.05 - 0.05))
+
+
+def test_graphics_of_which_one_is_lost_and_one_begins_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A driver that was loaded again counts from 0: less than before is no wrap-around there."""
+    clock, devices = Clock(), ([1000, 5], [9_000_000, 5], [500, 5])
+    window = graphics(monkeypatch, clock, *devices).begin()
+    devices[0][0], devices[1][0], devices[2][0], clock.now = 4000, 7000, None, 10.0
+    joules = window.end(NOTHING)
+    assert (joules.value, joules.high, joules.missing) == (pytest.approx(3.0), None, ("gpu-1", "gpu-2"))
+
+
+def test_power_between_looks_is_not_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Milliwatts as they were said every second: idle, three seconds of work, idle again."""
+    clock, devices = Clock(), ([None, 30_000],)
+    meter = graphics(monkeypatch, clock, *devices)
+    window = meter.begin()
+    for said in (250_000, 250_000, 250_000, 30_000):
+        devices[0][1], clock.now = said, clock.now + 1.0
+        meter.begin().end(NOTHING)
+    assert window.end(NOTHING).value == pytest.approx(140 + 250 + 250 + 140)
 
 
 def test_graphics_that_are_lost_midway(monkeypatch: pytest.MonkeyPatch) -> None:

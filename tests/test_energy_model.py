@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from foretell.errors import ForetellError
 from foretell.profile.energy import calibrated, meters, published
-from foretell.profile.energy.counts import PassCounter
+from foretell.profile.energy.counter import PassCounter
 from foretell.profile.energy.joules import Range
 from foretell.profile.energy.model import PRICES, Model, Modelled
 from foretell.profile.energy.passes import energies

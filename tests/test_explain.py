@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from foretell.lab.explain import svg, words
+from foretell.lab.explain import words
 from foretell.lab.explain.acceptance import acceptance
 from foretell.lab.explain.advice import Advice
 from foretell.lab.explain.basis import basis
@@ -18,6 +18,7 @@ from foretell.lab.explain.bounds import best_chain, needed, tokens
 from foretell.lab.explain.earned import earned
 from foretell.lab.explain.explanation import Explanation, explain
 from foretell.lab.explain.page import page
+from foretell.lab.page import svg
 from foretell.runtime.pace import Decision
 from foretell.runtime.run import Change, Run
 from foretell.runtime.trace import Round

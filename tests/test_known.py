@@ -11,7 +11,7 @@ from foretell.cost.facts import ModelFacts, SourceFacts, Trade
 from foretell.cost.known import facts
 from foretell.cost.price import price
 from foretell.ir import presets
-from foretell.passes.levels import LEVELS, level
+from foretell.passes.levels import SPEED, level
 from foretell.profile.counts import Counts, FormCounts, Overlap, Rounds, Shortened, SourceCounts, Tally
 from foretell.profile.file import Keys, Profile, Times
 from foretell.profile.spread import Spread
@@ -154,7 +154,7 @@ def test_levels_decide_by_a_measured_pair() -> None:
     draft = replace(ToyBackend(ToyModel(order=2, echo=6.0)), pass_costs={1: 1.0, 8: 1.2})
     known = facts(measure(target, Drafter(lambda _: draft, lambda _: {}), QUICK))
     assert set(known.sources) == {"lookup", "recycled", "copy"}
-    expected = [level(name, draft="draft", facts=known).price.response_ms for name in LEVELS]
+    expected = [level(name, draft="draft", facts=known).price.response_ms for name in SPEED]
     assert min(expected) == expected[3] < expected[0] == max(expected)
 
 

@@ -15,7 +15,7 @@ from foretell.ir.check import check
 from foretell.ir.ops import Draft, Pipeline
 from foretell.ir.text import parse
 from foretell.passes import report
-from foretell.passes.levels import LEVELS, level
+from foretell.passes.levels import SPEED, level
 from foretell.passes.rewrite import of_kind
 from foretell.passes.search import search
 
@@ -43,7 +43,7 @@ def sources(pipeline: Pipeline) -> set[str]:
 
 @pytest.mark.parametrize("facts", FACTS.values(), ids=FACTS)
 def test_higher_levels_are_exact_and_expected_to_be_faster(facts: Facts) -> None:
-    traces = [level(name, draft="draft", facts=facts) for name in LEVELS]
+    traces = [level(name, draft="draft", facts=facts) for name in SPEED]
     assert [check(trace.pipeline) for trace in traces] == ["exact"] * 4
     expected = [trace.price.response_ms for trace in traces]
     assert max(expected) == expected[0], "never slower than the target alone"
@@ -53,7 +53,7 @@ def test_higher_levels_are_exact_and_expected_to_be_faster(facts: Facts) -> None
 
 def test_levels_do_what_they_say() -> None:
     facts = FACTS["fast draft"]
-    alone, free, drafted, searched = (level(name, draft="draft", facts=facts).pipeline for name in LEVELS)
+    alone, free, drafted, searched = (level(name, draft="draft", facts=facts).pipeline for name in SPEED)
     assert alone == presets.load("plain")
     assert "model" not in sources(free)
     assert sources(free)
@@ -63,13 +63,13 @@ def test_levels_do_what_they_say() -> None:
 
 
 def test_without_a_draft_model() -> None:
-    traces = [level(name, draft=None, facts=ASSUMED) for name in LEVELS]
+    traces = [level(name, draft=None, facts=ASSUMED) for name in SPEED]
     assert all("model" not in sources(trace.pipeline) for trace in traces)
     assert traces[1].pipeline.statements == traces[2].pipeline.statements
 
 
 def test_where_guesses_cost_too_much_the_target_is_alone() -> None:
-    for name in LEVELS:
+    for name in SPEED:
         assert sources(level(name, draft="draft", facts=FACTS["steep"]).pipeline) == set()
 
 
@@ -118,7 +118,7 @@ def test_search_considers_what_it_is_given() -> None:
     assert ours in [each.pipeline for each in search(draft=None, facts=ASSUMED, also=[ours])]
 
 
-@pytest.mark.parametrize("name", LEVELS)
+@pytest.mark.parametrize("name", SPEED)
 def test_golden_traces(name: str, golden: Callable[[str, str], None]) -> None:
     golden(f"passes/{name}.txt", report.steps(level(name, draft="draft", facts=FACTS["fast draft"])))
 

@@ -49,7 +49,7 @@ def test_the_length_of_a_match_tells_more_than_the_rate_of_copies() -> None:
                 text.append((matches.chance(guess.chance), guess.token == came))
                 if guess.token != came:
                     break
-            matches.score(proposal, 0, coming)
+            matches.score(proposal, (), coming)
             source.extend([token])
         texts.append(text)
     assert score(texts).gain > 0.1

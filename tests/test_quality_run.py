@@ -130,7 +130,7 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert list(found["configurations"]) == ["O2", "O0", "lookup"]
     for its in found["configurations"].values():
         assert {"class", "origin", "pipeline", "estimates", "right", "tokens_per_s", "response_s"} <= set(its)
-    assert len(read(Path(record)).answers) == 36
+    assert len(read(Path(record)).entries) == 36
     assert (
         run(lab("gsm8k", "--data", file, "--against", "O0", "--limit", "3", "--record", record, "--resume", "--json"))
         == 0
@@ -138,7 +138,7 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     line = capsys.readouterr().out
     assert line.count("\n") == 1
     assert json.loads(line)["items"] == 3
-    assert len(read(Path(record)).answers) == 36
+    assert len(read(Path(record)).entries) == 36
     assert run(lab("gsm8k", "--data", file, "-O0", "--against", record)) == 0
     words = " ".join(capsys.readouterr().out.split())
     assert "O0 and toy O2 (record.jsonl) gave equal answers" in words
@@ -218,21 +218,21 @@ def test_a_record_gives_back_what_was_noted(tmp_path: Path) -> None:
             record.add(each)
         with pytest.raises(UsageError, match="being written by another process"):
             Record(path, FACTS, resume=True)
-    assert list(read(path).answers) == noted
+    assert list(read(path).entries) == noted
     whole = path.read_bytes()
     ends = [place for place, byte in enumerate(whole) if byte == ord("\n")]
     cuts = {0, 1, *range(5, len(whole), 97), *ends, *(end + 1 for end in ends[:-1])}
     for cut in sorted(cuts):  # killed at this byte
         path.write_bytes(whole[:cut])
         with Record(path, FACTS, resume=True) as record:
-            kept = list(record.answers)
+            kept = list(record.entries)
             assert kept == noted[: len(kept)]
             assert len(kept) == max(0, whole[:cut].count(b"\n") - 1)
             for each in noted[len(kept) :]:
                 record.add(each)
-        assert list(read(path).answers) == noted
+        assert list(read(path).entries) == noted
     path.write_bytes(whole + whole.split(b"\n")[1] + b"\n")
-    assert list(read(path).answers) == noted
+    assert list(read(path).entries) == noted
 
 
 def test_another_pipeline_under_a_name_is_refused_and_a_new_name_is_not(tmp_path: Path) -> None:
@@ -255,7 +255,7 @@ def test_killed_at_any_moment_no_answer_is_lost_or_doubled(tmp_path: Path) -> No
     subprocess.run([*line, "--record", str(whole)], check=True, capture_output=True, env=env)
     chance = random.Random(7)
     kept = 0
-    for _ in range(4):
+    for _ in range(2):
         process = subprocess.Popen(
             [*line, "--record", str(record), "--resume"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=env
         )
@@ -270,8 +270,8 @@ def test_killed_at_any_moment_no_answer_is_lost_or_doubled(tmp_path: Path) -> No
     noted = [json.loads(each) for each in record.read_text().splitlines()]
     keys = [(each["id"], each["configuration"]) for each in noted if "id" in each]
     assert len(keys) == len(set(keys)) == 24
-    texts = {each.key: each.result.text for each in read(record).answers}
-    assert texts == {each.key: each.result.text for each in read(whole).answers}
+    texts = {each.key: each.result.text for each in read(record).entries}
+    assert texts == {each.key: each.result.text for each in read(whole).entries}
 
 
 def rows(path: Path) -> int:

@@ -26,7 +26,7 @@ from foretell.lab.replay.check import Checked, agreement, check
 from foretell.lab.replay.costs import Costs, PassTimes
 from foretell.lab.replay.oracle import oracle
 from foretell.lab.replay.record import FREE, offered
-from foretell.lab.replay.report import changes, report
+from foretell.lab.replay.report import SLACK, SLACK_S, changes, latest, report
 from foretell.lab.replay.run import Played, Turn, generate, replay
 from foretell.lab.replay.score import Scorer
 from foretell.lab.replay.trace import Along, Sayings, Text
@@ -354,6 +354,19 @@ def test_figures_say_who_is_slower_and_who_is_best(toys: Scorer) -> None:
     assert again["policies"]["O2"]["slower"] == 3
 
 
+def test_late_is_the_worst_token_wherever_an_answer_could_have_ended(toys: Scorer) -> None:
+    alone, ours = (list(toys.score(named(name, toys.facts))) for name in ("plain", "lookup-4"))
+    assert latest(alone, alone) < -SLACK_S
+    assert latest(ours, alone) >= max(
+        one.played.result.response_s - SLACK * other.played.result.response_s - SLACK_S
+        for one, other in zip(ours, alone, strict=True)
+    )
+    times = list(ours[0].played.times_s)
+    times[3] += 5.0
+    ours[0] = replace(ours[0], played=replace(ours[0].played, times_s=tuple(times)))
+    assert 4.5 < latest(ours, alone) < 5.0
+
+
 def test_two_texts_are_put_together_at_the_change(toys: Scorer) -> None:
     for before, after in pairs(toys.trace.texts):
         world, change = joined(toys, before, after)
@@ -377,10 +390,12 @@ def test_how_soon_policies_settle_behind_a_change(toys: Scorer) -> None:
     assert all(each.rounds == 0 and each.share == 1.0 for each in best if each.policy == each.best)
     assert all(each.share <= 1 for each in best)
     figures = changes(found)
+    assert [replace(found[0], rounds=n, drafts=True).in_time for n in (60, 61, None)] == [True, False, False]
+    assert [replace(found[0], rounds=n, drafts=False).in_time for n in (5, 6, None)] == [True, False, False]
     assert figures["plain"]["changes"] == 2
     assert figures["plain"]["never"] <= 2
     for its in figures.values():
-        assert its["within_5"] <= its["within_60"] <= its["changes"] - its["never"]
+        assert its["within_5"] <= its["in_time"] <= its["within_60"] <= its["changes"] - its["never"]
 
 
 def test_a_change_needs_what_both_texts_know(toys: Scorer) -> None:

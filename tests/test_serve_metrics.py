@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from foretell.profile.energy.counter import PassCounter
+from foretell.runtime import bill
 from serving import HELLO, Running, serving
 
 DOCUMENT = Path(__file__).parents[1] / "docs" / "serve.md"
@@ -56,6 +58,7 @@ def test_counts_are_those_of_the_answers() -> None:
     assert found["foretell_accepted_tokens_total", ("lookup",)] == pytest.approx(accepted, abs=len(usages))
     rounds = sum(each["rounds"] for each in figures)
     assert found["foretell_rounds_total", ()] == found["foretell_rows_count", ()] == rounds
+    assert found["foretell_changes_total", ("on",)] > 0
     assert 0 < found["foretell_free_rows_used_total", ()] <= found["foretell_free_rows_total", ()]
     spent = {labels[0]: value for (name, labels), value in found.items() if name == "foretell_ledger_seconds_total"}
     assert set(spent) == {"prompt", "draft", "propose", "verify", "accept", "other"}
@@ -66,3 +69,27 @@ def test_counts_are_those_of_the_answers() -> None:
     documented = set(re.findall(r"`(foretell_\w+)", DOCUMENT.read_text(encoding="utf-8")))
     told = {re.sub(r"_(bucket|count|sum)$", "", name) for name, _ in found}
     assert documented == told
+
+
+def test_joules_are_counted_by_who_says_so_and_clients_get_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In `usage`, streamed or not, where OpenAI's own client keeps fields that it does not know."""
+    monkeypatch.setattr(bill, "counter", lambda _: PassCounter(10**9, 10**8, 10**4, 1000, 10**9, 10**8, 10**5))
+    with serving() as running:
+        client = running.client()
+        whole = client.chat.completions.create(model="toy", messages=HELLO, max_tokens=5)  # type: ignore[arg-type]
+        stream = client.chat.completions.create(
+            model="toy",
+            messages=HELLO,  # type: ignore[arg-type]
+            max_tokens=5,
+            stream=True,
+            stream_options={"include_usage": True},
+        )
+        *_, last = stream
+        found = samples(running)
+    said = [each.usage.model_extra["energy"] for each in (whole, last)]
+    assert all(each["low"] < each["value"] < each["high"] for each in said)
+    assert {name: labels for (name, labels) in found if name == "foretell_joules_total"} == {
+        "foretell_joules_total": ("modelled",)
+    }
+    assert found["foretell_joules_total", ("modelled",)] == pytest.approx(sum(each["value"] for each in said))
+    assert found["foretell_processor_seconds_total", ()] > 0

@@ -4,6 +4,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -82,7 +83,7 @@ def test_a_suite_is_recorded_and_summed_up_again(tmp_path: Path, capsys: pytest.
     first = capsys.readouterr().out
     assert run(["bench", "summary", record, "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == json.loads(first)
-    assert len(read(Path(record)).runs) == 3 * 2 * 2
+    assert len(read(Path(record)).entries) == 3 * 2 * 2
 
 
 @pytest.mark.parametrize(
@@ -230,58 +231,69 @@ FACTS = {
 RUNS = [Run(A, "plain", result((1, 2, 3), 4.0, 0.5, 7)), Run(B, "plain", result((4, 5), 2.0), 1)]
 
 
+def record(path: Path, facts: dict[str, Any] = FACTS, prompts: Sequence[Prompt] = (A, B), *, resume: bool) -> Record:
+    """A record that was opened and closed."""
+    with Record(path, facts, prompts, resume=resume) as opened:
+        return opened
+
+
 def test_a_record_gives_back_what_was_noted(tmp_path: Path) -> None:
     path = tmp_path / "record.jsonl"
-    record = Record(path, FACTS, [A, B], resume=False)
-    assert record.runs == []
-    for each in RUNS:
-        record.add(each)
+    with Record(path, FACTS, [A, B], resume=False) as opened:
+        assert opened.runs == []
+        for each in RUNS:
+            opened.add(each)
+        with pytest.raises(UsageError, match="being written by another process"):
+            record(path, resume=True)
     assert json.loads(path.read_text().splitlines()[1])["digest"] == digest((1, 2, 3)) != digest((1, 23))
     found = read(path)
     assert found.facts == FACTS
-    assert [(each.key, each.result) for each in found.runs] == [(each.key, each.result) for each in RUNS]
-    assert Record(path, FACTS, [A, B], resume=True).runs == RUNS
-    assert Record(path, FACTS, [B], resume=True).runs == RUNS[1:]
+    assert [(each.key, each.result) for each in found.entries] == [(each.key, each.result) for each in RUNS]
+    assert record(path, resume=True).runs == RUNS
+    assert record(path, prompts=[B], resume=True).runs == RUNS[1:]
+    doubled = path.read_bytes()
+    path.write_bytes(doubled + doubled.splitlines(keepends=True)[1])
+    assert record(path, resume=True).runs == RUNS
 
 
 def test_a_record_that_broke_off_is_gone_on_with(tmp_path: Path) -> None:
     path = tmp_path / "record.jsonl"
-    record = Record(path, FACTS, [A, B], resume=True)
-    for each in RUNS:
-        record.add(each)
+    with Record(path, FACTS, [A, B], resume=True) as opened:
+        for each in RUNS:
+            opened.add(each)
     path.write_bytes(path.read_bytes()[:-20])
-    assert len(read(path).runs) == 1
+    assert len(read(path).entries) == 1
     more = FACTS | {"pipelines": {"lookup": {"class": "exact"}}}
-    record = Record(path, more, [A, B], resume=True)
-    assert record.runs == RUNS[:1]
-    record.add(RUNS[1])
+    with Record(path, more, [A, B], resume=True) as opened:
+        assert opened.runs == RUNS[:1]
+        opened.add(RUNS[1])
     found = read(path)
-    assert [each.key for each in found.runs] == [each.key for each in RUNS]
+    assert [each.key for each in found.entries] == [each.key for each in RUNS]
     assert list(found.facts["pipelines"]) == ["plain", "lookup"]
 
 
 def test_a_level_may_come_to_another_pipeline_on_a_later_load(tmp_path: Path) -> None:
     path = tmp_path / "record.jsonl"
     first, later = (FACTS | {"pipelines": {"O2": {"origin": "level", "pipeline": each}}} for each in "ab")
-    assert Record(path, first, [A], resume=False).changed == []
-    assert Record(path, first, [A], resume=True).changed == []
-    assert Record(path, later, [A], resume=True).changed == ["O2"]
+    assert record(path, first, resume=False).changed == []
+    assert record(path, first, resume=True).changed == []
+    assert record(path, later, resume=True).changed == ["O2"]
     assert read(path).facts["pipelines"]["O2"]["pipeline"] == "b"
 
 
 def test_a_record_of_something_else_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "record.jsonl"
-    Record(path, FACTS, [A, B], resume=False)
+    record(path, resume=False)
     with pytest.raises(UsageError, match="exists: give --resume"):
-        Record(path, FACTS, [A, B], resume=False)
+        record(path, resume=False)
     with pytest.raises(UsageError, match="recorded with max_tokens 3, this is 4"):
-        Record(path, FACTS | {"max_tokens": 4}, [A, B], resume=True)
+        record(path, FACTS | {"max_tokens": 4}, resume=True)
     with pytest.raises(UsageError, match="another pipeline plain"):
-        Record(path, FACTS | {"pipelines": {"plain": {"class": "lossy"}}}, [A, B], resume=True)
+        record(path, FACTS | {"pipelines": {"plain": {"class": "lossy"}}}, resume=True)
     with pytest.raises(ForetellError, match="ids that differ"):
-        Record(tmp_path / "other", FACTS, [A, replace(A, text="b")], resume=False)
+        record(tmp_path / "other", prompts=[A, replace(A, text="b")], resume=False)
     with pytest.raises(ForetellError, match="cannot write"):
-        Record(tmp_path / "no" / "folder", FACTS, [A, B], resume=False)
+        record(tmp_path / "no" / "folder", resume=False)
     path.write_text('{"what": "x", "pipelines": {}}\n{"odd": 1}\n')
     with pytest.raises(ForetellError, match="line 2: 'tokens'"):
         read(path)
@@ -302,4 +314,14 @@ def test_a_log_file_has_a_line_a_minute_with_the_time_left(capsys: pytest.Captur
         now += 25
         meter.advance()
     said = ["answers: 4 of 20", "answers: 7 of 20, 5 min left", "answers: 10 of 20, 4 min left"]
+    assert capsys.readouterr().err.splitlines() == said
+
+
+def test_a_log_file_says_the_time_left_that_is_known_better(capsys: pytest.CaptureFixture[str]) -> None:
+    now, left = 0.0, iter([None, 90.0, 30.0])
+    meter = _Meter("answers", 20, 0, lambda: now, lambda: next(left))
+    for _ in range(2):
+        now += 60
+        meter.advance()
+    said = ["answers: 0 of 20", "answers: 1 of 20, 2 min left", "answers: 2 of 20, 30 s left"]
     assert capsys.readouterr().err.splitlines() == said

@@ -28,7 +28,7 @@ from foretell.runtime.bind import bind
 from foretell.runtime.context import Context
 from foretell.runtime.events import Result
 from foretell.runtime.loop import Request, Stream
-from foretell.runtime.pace import Change, Decision, Pace
+from foretell.runtime.pace import LOG, Change, Decision, Pace
 from foretell.runtime.paced import PacedCopy
 from foretell.runtime.run import Change as Changed
 from foretell.runtime.run import Run, Text
@@ -433,11 +433,26 @@ def test_a_folder_that_cannot_be_written_is_no_error(tmp_path: Path) -> None:
 
 def test_changes_of_mind_are_those_of_this_generation() -> None:
     pace = Pace(FLAT, 4)
-    pace.log.append(Change(1, "lookup", "off", "an earlier turn"))
+    for _ in range(LOG + 3):
+        pace.note("lookup", "off", "an earlier turn")
+    assert (len(pace.log), pace.forgotten) == (LOG, 3)
+    pace.begin([], [])
     recorder = Recorder()
     bound = bind(presets.load("lookup"), lambda _: LookupSource("lookup", 3), GREEDY, None, pace)
     stream = Stream(Request(PROMPT, 5), Context(ToySession(ECHO, 512)), ToyDetokeniser(), bound, recorder=recorder)
     next(stream)
-    pace.log.append(Change(1, "lookup", "on", "right again"))
+    pace.note("lookup", "on", "right again")
     _ = stream.result
-    assert [each.what for each in recorder.log] == ["on"]
+    assert recorder.log == (Change(1, "lookup", "on", "right again"),)
+
+
+def test_of_very_many_changes_of_mind_the_newest_are_kept_and_the_others_counted() -> None:
+    pace, recorder = Pace(FLAT, 4), Recorder()
+    bound = bind(presets.load("lookup"), lambda _: LookupSource("lookup", 3), GREEDY, None, pace)
+    stream = Stream(Request(PROMPT, 5), Context(ToySession(ECHO, 512)), ToyDetokeniser(), bound, recorder=recorder)
+    for i in range(LOG + 3):
+        pace.note("lookup", "off", str(i))
+    _ = stream.result
+    assert len(recorder.log) == LOG + 1
+    assert recorder.log[0].why == "3 earlier changes of mind"
+    assert recorder.log[1].why == "3"

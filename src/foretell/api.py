@@ -39,22 +39,28 @@ from foretell.accept.sampling import Sampling
 from foretell.backend.model import Backend
 from foretell.backend.protocol import Session
 from foretell.cost.facts import Facts
+from foretell.cost.joules import in_joules
 from foretell.errors import ForetellError, UsageError
 from foretell.ir.ops import Pipeline
 from foretell.profile.passes import free_rows
+from foretell.runtime.bill import Bill, Billing
 from foretell.runtime.bind import Bound
 from foretell.runtime.binding import Binding
+from foretell.runtime.calibration import Calibration, Certificate, of_pair
+from foretell.runtime.calibration import Model as CalibratedModel
 from foretell.runtime.choose import DRAFT, choose, constrained, facts
 from foretell.runtime.context import Context
 from foretell.runtime.drafter import Drafter
 from foretell.runtime.events import Result
 from foretell.runtime.history import History, Message, checked_text, common
 from foretell.runtime.loop import OnPrompt, Request, Stream
+from foretell.runtime.meter import Meter, Metered
 from foretell.runtime.opening import Opening
 from foretell.runtime.pace import Pace
 from foretell.runtime.route import check_unrouted, is_sure, route_of, unrouted
 from foretell.runtime.settings import Options, Settings
 from foretell.runtime.trace import Recorder
+from foretell.runtime.within import Asking, within_budget
 
 if TYPE_CHECKING:
     from foretell.models.sources import Progress
@@ -69,6 +75,7 @@ def load(
     pull: bool = True,
     progress: "Progress | None" = None,
     draft: str | Path | None = None,
+    calibration: Path | None = None,
 ) -> "Model":
     """Load a model.
 
@@ -82,6 +89,7 @@ def load(
         progress: told about fetching and packing.
         draft: a smaller model that guesses what this one will say; named as the first one. It must have the same
             tokens.
+        calibration: the file that `quality_budget` goes by; None: the one of this pair that is kept, if there is one.
 
     Raises:
         ForetellError: a model cannot be had, read or run here, or the two have different tokens.
@@ -97,7 +105,9 @@ def load(
     try:
         drafter = None if draft is None else opening.drafter(draft, backend)
         known = opening.facts(backend, drafter)
-        return Model(backend, dict(known.target.points), perf_counter() - started, drafter, known)
+        billing = Billing.of(backend, None if drafter is None else drafter.meter, opening.profiles.folder)
+        where, costs = calibration or opening.calibrations, dict(known.target.points)
+        return Model(backend, costs, perf_counter() - started, drafter, known, billing, where)
     except BaseException:  # Ctrl-C, most likely
         if drafter is not None:
             drafter.close()
@@ -111,6 +121,7 @@ class Model:
     Attributes:
         name: what was loaded. load_s: what loading took. backend: what runs it. drafter: the draft model, if any.
         pass_costs: measured milliseconds of a pass by row count. facts: what the compiler decides by.
+        billing: how its generations come to joules. calibrated: the calibration's file, or the folder that may have it.
     """
 
     def __init__(
@@ -120,6 +131,8 @@ class Model:
         load_s: float = 0.0,
         drafter: Drafter | None = None,
         known: Facts | None = None,
+        billing: Billing | None = None,
+        calibrated: Path | None = None,
     ) -> None:
         self.backend = backend
         self.name = backend.name
@@ -127,10 +140,15 @@ class Model:
         self.load_s = load_s
         self.drafter = drafter
         self.facts = known or facts(self.pass_costs, {} if drafter is None else {DRAFT: drafter.pass_costs()})
+        self.billing = billing or Billing.of(backend, None if drafter is None else drafter.meter)
+        self.facts = replace(self.facts, energy=self.billing.pricing({} if drafter is None else {DRAFT: drafter}))
         self._session: Session | None = backend.session()
         self._chosen: dict[str, Pipeline] = {}  # by level
+        self._in_joules: Facts | None = None  # made for the first generation at Oe
         self._guide: Guide | None = None  # made when the first grammar comes
         self._small: Model | None = None  # the draft model as one that answers
+        self.calibrated = calibrated
+        self._calibration: Calibration | None = None  # read when the first quality budget comes
 
     def __enter__(self) -> Self:
         return self
@@ -192,17 +210,71 @@ class Model:
             An iterator of events, with the `result` at the end.
         """
         started, settings = perf_counter(), Settings(**options)
+        bill = self.bill(recorder)
         request = self.request(self.encode(prompt, system, raw), settings, started)
-        model, context, settings = self._routed(request, settings)
+        if settings.quality_budget is not None:
+            return self.within_budget(Asking(request, settings, bill, on_prompt, recorder))
+        model, context, settings = self._routed(request, settings, bill)
+        request = request if model is self else replace(request, answered_by="draft")
         try:
             bound = model.bound(settings, request.sampling)
             detokeniser = model.backend.detokeniser()
             return Stream(
-                request, context, detokeniser, bound, on_prompt=on_prompt, on_end=context.close, recorder=recorder
+                request,
+                context,
+                detokeniser,
+                bound,
+                on_prompt=on_prompt,
+                on_end=context.close,
+                recorder=recorder,
+                bill=bill,
             )
         except BaseException:
             context.close()
             raise
+
+    def within_budget(self, asking: Asking) -> Stream:
+        """The stream of whoever may answer within the quality budget of the settings.
+
+        Raises:
+            UsageError: there is no calibration for it, it is of other models, or it certifies no such budget.
+        """
+        certificate = self.certified(asking.settings)
+        held = within_budget(self, self.small, certificate, asking)
+        doubts = self.calibration().doubts(*self.pair)
+        held.why += f" ({doubts})" if doubts and held.why else ""
+        return held
+
+    def calibration(self) -> Calibration:
+        """Of this model and its draft model; a UsageError where there is none."""
+        if self.drafter is None:
+            raise UsageError("a quality budget needs a small model: load one with --draft, as it was calibrated")
+        if self._calibration is None:
+            if self.calibrated is None:
+                raise UsageError("this model was loaded without a place for calibrations: use foretell.load")
+            self._calibration = of_pair(self.calibrated, *self.pair)
+        return self._calibration
+
+    def certified(self, settings: Settings) -> Certificate:
+        """What the quality budget of these settings allows; a UsageError says why nothing."""
+        calibration = self.calibration()
+        calibration.check_settings(settings.temperature, settings.top_k, settings.top_p, settings.min_p)
+        return calibration.certificate(settings.quality_budget or 0.0)
+
+    @property
+    def pair(self) -> "tuple[CalibratedModel, CalibratedModel]":
+        """Target and draft model, as calibrations know them."""
+        small = self.small.backend
+        return CalibratedModel.of(self.name, self.backend.key), CalibratedModel.of(small.name, small.key)
+
+    @property
+    def small(self) -> "Model":
+        """The draft model as one that answers."""
+        if self.drafter is None:
+            raise UsageError("there is no small model: load one with --draft")
+        if self._small is None:
+            self._small = Model(self.drafter.backend(), self.drafter.pass_costs())
+        return self._small
 
     def chat(self, system: str | None = None) -> "Chat":
         """A conversation that keeps what was read."""
@@ -242,14 +314,25 @@ class Model:
             started_s=started,
         )
 
-    def pace(self) -> Pace:
-        """A new rule for what paced sources guess.
+    def bill(self, recorder: Recorder | None = None) -> Bill:
+        """What a generation takes that begins now. recorder: its notes, which count passes too."""
+        return self.billing.begin(Meter() if recorder is None else recorder.target)
+
+    def costs(self, level: str) -> Facts:
+        """What decisions at a level go by: facts, with costs in joules at Oe."""
+        if level != "Oe":
+            return self.facts
+        self._in_joules = self._in_joules or in_joules(self.facts)
+        return self._in_joules
+
+    def pace(self, level: str = "O2") -> Pace:
+        """A new rule for what paced sources guess at a level.
 
         It may use more than the free rows, as far as passes were measured: only where it expects that to pay.
         """
-        return Pace(self.facts, max(self.pass_costs))
+        return Pace(self.costs(level), max(self.pass_costs))
 
-    def _routed(self, request: Request, settings: Settings) -> "tuple[Model, Context, Settings]":
+    def _routed(self, request: Request, settings: Settings, bill: Bill) -> "tuple[Model, Context, Settings]":
         """Who answers a request, in what context, and under which settings: the pipeline may route it."""
         route, pipeline = route_of(settings.pipeline), settings.pipeline
         if route is None or pipeline is None:
@@ -257,11 +340,11 @@ class Model:
         if self.drafter is None or route.small != DRAFT:
             raise UsageError(f"pipeline {pipeline.name} routes to {route.small!r}: load it with --draft")
         settings = replace(settings, pipeline=unrouted(pipeline))
-        if self._small is None:
-            self._small = Model(self.drafter.backend(), self.drafter.pass_costs())
-        context = Context(self._small.session)
+        small = self.small
+        context = Context(Metered(small.session, bill.small, small.billing.counter))
         if is_sure(route, request, context):
-            return self._small, context, settings
+            bill.counter = None  # its session counts already
+            return small, context, settings
         context.close()
         return self, Context(self.session), settings
 
@@ -290,8 +373,8 @@ class Model:
         if settings.grammar is not None:
             self._guide = self._guide or Guide(self.backend.codec, self.session.vocabulary)
             walk = self._guide.walk(settings.grammar)
-        pace = pace or self.pace()
-        binding = Binding(sampling, self.session.vocabulary, pace, self.facts, self.drafter, walk, hint)
+        pace = pace or self.pace(settings.level)
+        binding = Binding(sampling, self.session.vocabulary, pace, self.costs(settings.level), self.drafter, walk, hint)
         return binding.bound(pipeline)
 
     def close(self) -> None:
@@ -326,7 +409,7 @@ class Chat:
         self._context = Context(model.session)
         self._asked: tuple[str, str, list[int]] = ("", "", [])  # question, rendered prompt, its tokens
         self._stream: Stream | None = None
-        self._pace = model.pace()  # learns through all turns
+        self._paces: dict[bool, Pace] = {}  # by whether it goes by joules; it learns through all turns
 
     @property
     def messages(self) -> list[dict[str, str]]:
@@ -345,14 +428,22 @@ class Chat:
     ) -> Stream:
         """Say something; the stream is the answer. An unfinished answer before it is finished first."""
         started, settings = perf_counter(), Settings(**options)
+        bill = self.model.bill(recorder)
         self._remember()
         question = {"role": "user", "content": checked_text(text)}
         check_unrouted(settings.pipeline)
         rendered, ids, dropped = self._history.fit(question, settings.max_tokens)
         request = self.model.request(ids, settings, started)
-        bound = self.model.bound(settings, request.sampling, self._pace)
+        pace = self._paces.setdefault(settings.level == "Oe", self.model.pace(settings.level))
+        bound = self.model.bound(settings, request.sampling, pace)
         stream = Stream(
-            request, self._context, self.model.backend.detokeniser(), bound, on_prompt=on_prompt, recorder=recorder
+            request,
+            self._context,
+            self.model.backend.detokeniser(),
+            bound,
+            on_prompt=on_prompt,
+            recorder=recorder,
+            bill=bill,
         )
         del self._history.messages[:dropped]
         self.dropped = dropped

@@ -5,15 +5,17 @@ or hangs off the committed context of its sequence. A pass changes nothing until
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol, runtime_checkable
+from typing import NamedTuple, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from foretell.accept.sampling import GREEDY, Sampling
 from foretell.errors import ForetellError
+
+C = TypeVar("C", bound="Cut")
 
 ROOT = -1  # the parent of a row that hangs off the committed context
 
@@ -170,6 +172,44 @@ class Pretender(Protocol):
 
     def pretend(self, sequence: int, tokens: int) -> None:
         """Let a sequence hold so many more tokens; what the model says behind them means nothing."""
+        ...
+
+
+class Cut(Protocol):
+    """An output matrix of some tokens, for a session (`Cutter`)."""
+
+    def fill(self, ids: Sequence[int], going: Callable[[], bool]) -> bool:
+        """Put these tokens into it, as many as it has room for, each once; not while the session uses it.
+
+        This may run in a thread of its own beside the session's passes; it asks `going` at least every few
+        milliseconds. False when that said no: then it is empty.
+        """
+        ...
+
+
+@runtime_checkable
+class Cutter(Protocol[C]):
+    """A session whose model can leave out outputs: fewer tokens that it may say, in less time.
+
+    What it says of those that stay does not change, nor what it has read.
+    """
+
+    @property
+    def vocabulary(self) -> int:
+        """As of every session."""
+        ...
+
+    @property
+    def says(self) -> NDArray[np.int32]:
+        """Ids of the tokens that it can say when nothing is cut, ascending."""
+        ...
+
+    def cut(self, size: int) -> C:
+        """The output matrix of so many tokens, fewer than `says` has; one for each size."""
+        ...
+
+    def narrow(self, cut: C | None) -> None:
+        """From the next pass on, use a cut of this session that is filled; None: say all again."""
         ...
 
 

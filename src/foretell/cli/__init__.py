@@ -22,6 +22,7 @@ COMMANDS = {
     "pull": "pull",
     "cache": "cache",
     "profile": "profile",
+    "select": "select",
     "energy": "energy",
     "compile": "compile",
     "explain": "explain",

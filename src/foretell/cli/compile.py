@@ -12,9 +12,10 @@ from foretell.cli import options
 if TYPE_CHECKING:
     from foretell.cost.facts import Facts
     from foretell.ir.ops import Pipeline
+    from foretell.lab.explain.oe import Compared
     from foretell.runtime.compiled import Compiled
 
-ABOUT_PIPELINES: Final = ("ir", "passes", "plan", "py", "cost")
+ABOUT_PIPELINES: Final = ("ir", "passes", "plan", "py", "tier", "cost")
 ABOUT_KERNELS: Final = ("llvm", "asm")
 EMITS: Final = (*ABOUT_PIPELINES, "graph", *ABOUT_KERNELS)
 
@@ -27,12 +28,12 @@ def compile(  # noqa: A001 — the command's name
         typer.Option(
             "--emit",
             help="ir: the pipeline. passes: what each pass did. cost: what was considered, with predicted prices. "
-            "plan: what rounds are specialised to. py: the generated round. graph: the target's tensor graph before "
-            "and after fusions. llvm, asm: a kernel module.",
+            "plan: what rounds are specialised to. py: the generated round. tier: what it may be specialised to while "
+            "it runs. graph: the target's tensor graph before and after fusions. llvm, asm: a kernel module.",
         ),
     ] = "ir",
     level: Annotated[
-        str | None, typer.Option("-O", help="0 to 3.", show_default="2; 0 for a pipeline that is given")
+        str | None, typer.Option("-O", help="0 to 3, or e.", show_default="2; 0 for a pipeline that is given")
     ] = None,
     allow: Annotated[
         str, typer.Option("--allow", help="Weakest class that passes may lower to: exact, distribution or lossy.")
@@ -134,20 +135,30 @@ def _pipeline(
 
     if given is not None:
         check(given)  # before any model is loaded
-    compiled = _compiled(given, level, allow, models)
+    compiled, found = _compiled(given, level, allow, models, compare=emit == "cost")
     if json_:
-        typer.echo(json.dumps(_to_json(compiled) | {emit: getattr(compiled, emit)}))
+        more = {} if found is None else {"compared": found.to_json()}
+        typer.echo(json.dumps(_to_json(compiled) | {emit: getattr(compiled, emit)} | more))
         return
     if emit != "cost" and compiled.trace.steps:
         typer.echo(f"passes went by these times and chances: {compiled.facts.origin}", file=sys.stderr)
     typer.echo(getattr(compiled, emit).rstrip("\n"))
+    if found is not None:
+        typer.echo(found.text().rstrip("\n"))
 
 
 def _compiled(
-    given: "Pipeline | None", level: str | None, allow: str, models: tuple[str | None, str | None, int | None]
-) -> "Compiled":
+    given: "Pipeline | None",
+    level: str | None,
+    allow: str,
+    models: tuple[str | None, str | None, int | None],
+    *,
+    compare: bool,
+) -> "tuple[Compiled, Compared | None]":
+    """Compiled, and at -Oe what it chooses otherwise than -O2."""
     from foretell.errors import UsageError
     from foretell.ir.laws import CLASSES
+    from foretell.lab.explain.oe import compared
     from foretell.passes.levels import check_level
     from foretell.runtime.compiled import asked, compile  # noqa: A004
 
@@ -157,7 +168,11 @@ def _compiled(
     allowed = next((each for each in CLASSES if each == allow), None)
     if allowed is None:
         raise UsageError(f"there is no class {allow!r}; there are {', '.join(CLASSES)}")
-    return compile(given, level=name, facts=_facts(asked(given), models), allow=allowed)
+    facts = _facts(asked(given), models)
+    compiled = compile(given, level=name, facts=facts, allow=allowed)
+    if name != "Oe" or not compare:
+        return compiled, None
+    return compiled, compared(facts, lambda each: compile(given, level="O2", facts=each, allow=allowed).pipeline)
 
 
 def _facts(asked: set[str], models: tuple[str | None, str | None, int | None]) -> "Facts":

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
+from foretell.cli.explain_energy import print_energy
 from foretell.lab.explain.acceptance import Count
 from foretell.lab.explain.bounds import BreakEven
 from foretell.lab.explain.explanation import Explanation
@@ -40,6 +41,9 @@ def print_explanation(said: Explanation) -> None:
     if said.kinds:
         _title(console, "Decisions")
         _decisions(console, said)
+    if said.energy is not None:
+        _title(console, "Where the energy went")
+        print_energy(console, said, said.energy)
     _title(console, "What would have helped")
     _advice(console, said)
 

@@ -26,6 +26,8 @@ def generate(
     no_speculation: options.NoSpeculation = False,
     level: options.Level = "2",
     draft: options.Draft = None,
+    quality_budget: options.QualityBudget = None,
+    calibration: options.CalibrationFile = None,
     pipeline: options.PipelineFile = None,
     schema: options.SchemaFile = None,
     regex: options.Regex = None,
@@ -57,6 +59,7 @@ def generate(
         level=options.level_name(level),
         pipeline=options.read_pipeline(pipeline),
         grammar=options.read_grammar(schema, regex, grammar),
+        quality_budget=options.read_budget(quality_budget, calibration, draft),
     )
     Settings(**settings)  # wrong values are reported before a model is loaded
     bias = options.read_bias(logit_bias)
@@ -64,7 +67,7 @@ def generate(
     options.check_writable("trace", trace)
     text = options.read_prompt(prompt)
     events: list[Event] = []
-    with options.opened(model, threads, context, draft) as loaded:
+    with options.opened(model, threads, context, draft, calibration) as loaded:
         settings["logit_bias"] = options.token_bias(bias, loaded.backend.codec)
         printer = Printer()
         recording = Recording.of(loaded, trace)

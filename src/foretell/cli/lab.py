@@ -2,12 +2,19 @@
 
 import typer
 
+from foretell.cli.calibrate import calibrate
+from foretell.cli.experiment import run
+from foretell.cli.explain_speculation import explain_speculation
+from foretell.cli.export import export
+from foretell.cli.plans import plans
 from foretell.cli.quality import quality
+from foretell.cli.report import report
 
 lab = typer.Typer(help="Experiments: what answers are worth, and what they cost.", no_args_is_help=True)
+lab.command("run")(run)
+lab.command("report")(report)
+lab.command("plans")(plans)
+lab.command("export")(export)
 lab.command("quality")(quality)
-
-
-@lab.callback()
-def _experiments() -> None:
-    pass  # a group stays a group while it has one command
+lab.command("calibrate")(calibrate)
+lab.command("explain-speculation")(explain_speculation)

@@ -44,9 +44,16 @@ Seed = Annotated[int | None, typer.Option("--seed", help="Of the chance in sampl
 Stop = Annotated[list[str] | None, typer.Option("--stop", help="End before this text; may be given several times.")]
 Logprobs = Annotated[int, typer.Option("--logprobs", help="Show log-probabilities and this many alternatives.")]
 NoSpeculation = Annotated[bool, typer.Option("--no-speculation", help="One token per pass; the text is the same.")]
-Level = Annotated[str, typer.Option("-O", help="How much is done for speed: 0 to 3; the text is the same.")]
+Level = Annotated[
+    str, typer.Option("-O", help="How much is done for speed: 0 to 3; e: for fewer joules. The text is the same.")
+]
 Draft = Annotated[
-    str | None, typer.Option("--draft", help="A smaller model that guesses, named as --model.", show_default="none")
+    str | None,
+    typer.Option(
+        "--draft",
+        help="A smaller model that guesses, named as --model, or with a form as in NAME@q4_0+16384.",
+        show_default="none",
+    ),
 ]
 PipelineFile = Annotated[
     str | None,
@@ -60,6 +67,20 @@ Regex = Annotated[
 ]
 GrammarFile = Annotated[
     str | None, typer.Option("--grammar", help="File with a Lark grammar that the answer fits.", show_default="none")
+]
+QualityBudget = Annotated[
+    str | None,
+    typer.Option(
+        "--quality-budget",
+        metavar="SHARE",
+        help="How much accuracy may be lost, as in 5%: lets the small model (--draft) answer where a calibration "
+        "(`foretell lab calibrate`) certifies that.",
+        show_default="none",
+    ),
+]
+CalibrationFile = Annotated[
+    Path | None,
+    typer.Option("--calibration", help="File of `foretell lab calibrate`.", show_default="kept for this pair"),
 ]
 Threads = Annotated[int | None, typer.Option("--threads", "-t", help="Worker threads.", show_default="chosen")]
 ContextSize = Annotated[
@@ -183,19 +204,43 @@ def check_writable(what: str, path: Path | None) -> None:
         raise UsageError(f"the {what} file {str(path)!r} cannot be written: give another one")
 
 
+def read_budget(text: str | None, calibration: Path | None, draft: str | None) -> float | None:
+    """A quality budget, checked as far as that needs no model."""
+    from foretell.errors import UsageError
+    from foretell.runtime.calibration import read as read_calibration
+    from foretell.runtime.calibration import read_budget as read
+
+    if text is None:
+        if calibration is not None:
+            raise UsageError("--calibration is for --quality-budget: give that too")
+        return None
+    if draft is None:
+        raise UsageError("a quality budget needs the small model that was calibrated: give it with --draft")
+    budget = read(text)
+    if calibration is not None:
+        read_calibration(calibration).certificate(budget)
+    return budget
+
+
 def level_name(level: str) -> str:
     """`2`, as in `-O2`, means O2."""
     return level if level.startswith("O") else f"O{level}"
 
 
 @contextmanager
-def opened(name: str | None, threads: int | None, context: int | None, draft: str | None = None) -> Iterator["Model"]:
+def opened(
+    name: str | None,
+    threads: int | None,
+    context: int | None,
+    draft: str | None = None,
+    calibration: Path | None = None,
+) -> Iterator["Model"]:
     """The model, with progress bars while it is fetched and packed."""
     from foretell.api import load
     from foretell.cli.progress import bars
 
     with bars() as progress:
-        model = load(name, threads=threads, context=context, progress=progress, draft=draft)
+        model = load(name, threads=threads, context=context, progress=progress, draft=draft, calibration=calibration)
     with model:
         _warn_of_draft(model)
         yield model

@@ -17,7 +17,7 @@ def print_policies(report: Figures) -> None:
     classes = list(next(iter(policies.values()))["classes"])
     speeds, over_all = (
         table_of("policy", *map(_short, classes)),
-        table_of("policy", "speed", "answer", "of oracle", "/round", "kept", "slower", "worst s"),
+        table_of("policy", "speed", "answer", "of oracle", "/round", "kept", "slower", "worst s", "late s"),
     )
     for name, its in policies.items():
         overall = its["classes"]["overall"]
@@ -31,13 +31,14 @@ def print_policies(report: Figures) -> None:
             number(its["acceptance"], "{:.0%}"),
             str(its["slower"]),
             number(its["worst_s"], "{:+.2f}"),
+            number(its.get("late_s"), "{:+.2f}"),
         )
     console = Console(highlight=False, soft_wrap=True)
     console.print(f"Speed by that of plain, {report['texts']} texts:")
     console.print(speeds)
     console.print(
         "\nOver all classes. answer: as speed, of response times. slower: answers beyond 1.02 times plain's time and "
-        "60 ms; worst s: the most that one is."
+        "60 ms; worst s: the most that one is; late s: as if answers could have ended at any token."
     )
     console.print(over_all)
     _print_best(console, report)
@@ -71,7 +72,9 @@ def _print_best(console: Console, report: Figures) -> None:
 
 def print_changes(changes: Mapping[str, Figures]) -> None:
     """One row per policy."""
-    table = table_of("policy", "changes", "median rounds", "most", "within 5", "within 60", "never", "of best")
+    table = table_of(
+        "policy", "changes", "median rounds", "most", "within 5", "within 60", "in time", "never", "of best"
+    )
     for name, its in changes.items():
         table.add_row(
             name,
@@ -80,6 +83,7 @@ def print_changes(changes: Mapping[str, Figures]) -> None:
             number(its["most_rounds"], "{:g}"),
             str(its["within_5"]),
             str(its["within_60"]),
+            str(its["in_time"]),
             str(its["never"]),
             number(its["share"]),
         )

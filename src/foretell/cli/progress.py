@@ -72,14 +72,18 @@ class _Lines:
 
 
 @contextmanager
-def steps(what: str, total: int, done: int = 0) -> Iterator[Callable[[], None]]:
+def steps(
+    what: str, total: int, done: int = 0, left_s: Callable[[], float | None] | None = None
+) -> Iterator[Callable[[], None]]:
     """Shows how far a long job is, and the time that is left; what it gives is called after each step.
+
+    left_s: the seconds left, None while nobody knows; without it they are estimated from the steps so far.
 
     Drawn by these calls only, so that nothing runs beside what is measured. On something that is no terminal, a line at
     first and one a minute.
     """
     if not sys.stderr.isatty():
-        yield _Meter(what, total, done).advance
+        yield _Meter(what, total, done, left_s=left_s).advance
         return
     from rich import progress
     from rich.console import Console
@@ -88,30 +92,43 @@ def steps(what: str, total: int, done: int = 0) -> Iterator[Callable[[], None]]:
         progress.TextColumn("{task.description}"),
         progress.BarColumn(),
         progress.MofNCompleteColumn(),
-        progress.TimeRemainingColumn(),
+        progress.TextColumn("{task.fields[left]}") if left_s else progress.TimeRemainingColumn(),
     )
     console = Console(stderr=True)
     with progress.Progress(
         *columns, console=console, transient=True, auto_refresh=False, speed_estimate_period=_ESTIMATE_S
     ) as shown:
-        task = shown.add_task(what, total=total, completed=done)
+        task = shown.add_task(what, total=total, completed=done, left=_left(left_s))
 
         def advance() -> None:
-            shown.advance(task)
+            shown.update(task, advance=1, left=_left(left_s))
             shown.refresh()
 
         shown.refresh()
         yield advance
 
 
+def _left(left_s: Callable[[], float | None] | None) -> str:
+    seconds = None if left_s is None else left_s()
+    return "" if seconds is None else f"{duration(seconds)} left"
+
+
 class _Meter:
     """A bar of a log file."""
 
-    def __init__(self, what: str, total: int, done: int, clock: Callable[[], float] = perf_counter) -> None:
-        self._what, self._total, self._done, self._clock = what, total, done, clock
+    def __init__(
+        self,
+        what: str,
+        total: int,
+        done: int,
+        clock: Callable[[], float] = perf_counter,
+        left_s: Callable[[], float | None] | None = None,
+    ) -> None:
+        self._what, self._total, self._done, self._clock, self._left_s = what, total, done, clock, left_s
         self._began = self._said = clock()
         self._first = done
-        self._say("")
+        known = _left(left_s)
+        self._say(f", {known}" if known else "")
 
     def advance(self) -> None:
         """One more step."""
@@ -119,8 +136,9 @@ class _Meter:
         now = self._clock()
         if now - self._said >= _LINE_S:
             self._said = now
+            known = _left(self._left_s)
             left_s = (now - self._began) / (self._done - self._first) * (self._total - self._done)
-            self._say(f", {duration(left_s)} left")
+            self._say(f", {known or f'{duration(left_s)} left'}")
 
     def _say(self, more: str) -> None:
         print(f"{self._what}: {self._done} of {self._total}{more}", file=sys.stderr, flush=True)  # noqa: T201 — output

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from foretell.lab.suite import Configuration
 
 TaskName = Annotated[
-    str, typer.Argument(metavar="TASK", help="humaneval, humanevalfix, mbpp, gsm8k, translation or jfleg.")
+    str, typer.Argument(metavar="TASK", help="humaneval, humanevalfix, mbpp, gsm8k, translation, jfleg or sums.")
 ]
 Data = Annotated[
     str,
@@ -156,13 +156,11 @@ def _check(named: "Sequence[Named]", draft: str | None, sampling: Any) -> None:
 
 def _path(wanted: "Task", data: str) -> Path:
     from foretell.cli.progress import bars
-    from foretell.lab.quality import fetch, tasks
+    from foretell.lab.quality.fetch import located
     from foretell.models.cache import Cache
 
-    if not fetch.is_fetched(data):
-        return tasks.find(wanted, Path(data))
     with bars() as progress:
-        return fetch.fetched(wanted, data, Cache(), progress)
+        return located(wanted, data, Cache(), progress)
 
 
 def _contenders(named: "Sequence[str | Pipeline | Earlier]", loaded: "Model") -> "list[Contender]":
@@ -205,7 +203,9 @@ def _digest(key: str) -> str:
 def _record(path: Path, facts: dict[str, Any], resume: bool) -> "Record":
     from foretell.lab.quality.record import Record
 
-    return Record(path, facts, resume=resume)
+    record = Record(path, facts, resume=resume)
+    suite.warn_of_changed(record.changed)
+    return record
 
 
 def _answers(
@@ -217,26 +217,14 @@ def _answers(
     record: "Record | None",
 ) -> "list[Answer]":
     """All answers, with a bar; those that a record has already are taken from it."""
-    from foretell.cli.progress import steps
+    from foretell.cli.answering import collected
     from foretell.lab.quality import run
 
     ids, names = {each.id for each in items}, {each.name for each in who}
-    found = (
-        [] if record is None else [each for each in record.answers if each.id in ids and each.configuration in names]
-    )
+    before = () if record is None else record.entries
+    found = [each for each in before if each.id in ids and each.configuration in names]
     total = len(items) * len(who)
     if len(found) < total:
-        for each in who:
-            each.run("Hello", 4)  # the first answer of a process pays for what is set up once
-    with steps("answers", total, len(found)) as advance:
-        try:
-            for answer in run.answers(items, who, max_tokens, seed, sandbox, list(found)):
-                if record is not None:
-                    record.add(answer)
-                found.append(answer)
-                advance()
-        except KeyboardInterrupt:
-            if record is not None:
-                typer.echo(f"stopped: {len(found)} of {total} answers are recorded; --resume goes on", err=True)
-            raise
-    return found
+        suite.warm_up(who)
+    new = run.answers(items, who, max_tokens, seed, sandbox, list(found))
+    return collected(found, new, total, None if record is None else record.add)

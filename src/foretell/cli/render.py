@@ -93,8 +93,16 @@ def summary(result: "Result") -> str:
         parts.append(f"{result.acceptance:.0%} of {result.guessed} guesses accepted")
     if result.first_token_s is not None:
         parts.append(f"first token {result.first_token_s:.2f} s")
-    parts += [f"response {result.response_s:.2f} s", result.finish]
+    parts += [f"response {result.response_s:.2f} s", *joules_per_token(result), result.finish]
     return "; ".join((", ".join(parts), *result.notes))
+
+
+def joules_per_token(result: "Result") -> list[str]:
+    """What each token of the answer took, prompt included; nothing when nobody can say."""
+    energy = result.energy
+    if energy is None or energy.value is None or not result.tokens:
+        return []
+    return [energy.per(len(result.tokens)).said("J per token")]
 
 
 def logprob_json(events: "Sequence[Event]") -> list[dict[str, Any]]:

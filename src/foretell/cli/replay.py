@@ -116,15 +116,19 @@ def scored(scorer: "Scorer", policies: "list[Policy]", *, texts: bool) -> dict[s
     from foretell.cli.progress import steps
     from foretell.lab.policies.catalogue import REFERENCE, fixed_set, named
     from foretell.lab.replay.oracle import NAME, oracle
-    from foretell.lab.replay.report import report
+    from foretell.lab.replay.report import latest, report
     from foretell.lab.suite import Prompt, Run
 
-    reference = named(REFERENCE, scorer.facts)
-    runs: list[Run] = []
-    with steps("policies", len(policies) + 1) as advance:
-        for policy in {each.name: each for each in (reference, *policies)}.values():
-            runs += [each.run for each in scorer.score(policy)]
+    alone = list(scorer.score(named(REFERENCE, scorer.facts)))
+    runs, late = [each.run for each in alone], {REFERENCE: latest(alone, alone)}
+    others = {each.name: each for each in policies if each.name != REFERENCE}
+    with steps("policies", len(others) + 1) as advance:
+        for name, policy in others.items():
             advance()
+            mine = list(scorer.score(policy))
+            runs += [each.run for each in mine]
+            late[name] = latest(mine, alone)
+        advance()
     for text in scorer.trace.texts:
         runs.append(Run(Prompt(text.klass, text.id, ""), NAME, oracle(scorer.world(text), text)))
     if texts:
@@ -132,7 +136,10 @@ def scored(scorer: "Scorer", policies: "list[Policy]", *, texts: bool) -> dict[s
             Run(Prompt(f"{r.prompt.klass} {r.prompt.id}", r.prompt.id, ""), r.configuration, r.result) for r in runs
         ]
     fixed = [each.name for each in fixed_set(drafting=True)]
-    return report(runs, fixed)
+    figures = report(runs, fixed)
+    for name, seconds in late.items():
+        figures["policies"][name]["late_s"] = seconds
+    return figures
 
 
 def _changes(scorer: "Scorer", policies: "list[Policy]") -> dict[str, Any]:

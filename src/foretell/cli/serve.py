@@ -29,6 +29,8 @@ def serve(
     port: Annotated[int, typer.Option("--port", "-p", min=0, max=65535, help="0: any that is free.")] = 8080,
     model: options.ModelName = None,
     draft: options.Draft = None,
+    quality_budget: options.QualityBudget = None,
+    calibration: options.CalibrationFile = None,
     level: options.Level = "2",
     threads: options.Threads = None,
     context: options.ContextSize = None,
@@ -73,9 +75,10 @@ def serve(
     check_level(level)
     if api_key is not None and not api_key.strip():
         raise UsageError("the API key is empty: give one, or leave --api-key out")
+    budget = options.read_budget(quality_budget, calibration, draft)
     logging.basicConfig(format="%(message)s", stream=sys.stderr)
-    with listen(host, port) as bound, options.opened(model, threads, context, draft) as loaded:
-        service = Service(loaded, limits, level=level, keep_tokens=keep_tokens)
+    with listen(host, port) as bound, options.opened(model, threads, context, draft, calibration) as loaded:
+        service = Service(loaded, limits, level=level, keep_tokens=keep_tokens, quality_budget=budget)
         where = url(bound)
         _greet(loaded, service.name, level, where, limits, json_=json_)
         if api_key is None and not is_loopback(host):

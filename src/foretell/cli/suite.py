@@ -111,9 +111,14 @@ def recording(
     if path is None:
         return None
     record = Record(path, facts, prompts, resume=resume)
-    for name in record.changed:
-        typer.echo(f"warning: {name} came to another pipeline before; its figures will be of both", err=True)
+    warn_of_changed(record.changed)
     return record
+
+
+def warn_of_changed(levels: Sequence[str]) -> None:
+    """Say which levels are not what they were when a record was begun."""
+    for name in levels:
+        typer.echo(f"warning: {name} came to another pipeline before; its figures will be of both", err=True)
 
 
 def answers(
@@ -125,29 +130,22 @@ def answers(
     record: "Record | None",
 ) -> "list[Run]":
     """All runs, with a bar; those that a record has already are taken from it."""
-    from foretell.cli.progress import steps
+    from foretell.cli.answering import collected
     from foretell.lab.suite import run_suite
 
+    with record or contextlib.nullcontext():
+        warm_up(who)
+        wanted = {each.name for each in who}
+        before = () if record is None else record.runs
+        runs = [run for run in before if run.configuration in wanted and run.repeat < repeats]
+        new = run_suite(prompts, who, max_tokens, seed, repeats, {run.key for run in runs})
+        return collected(runs, new, len(prompts) * len(who) * repeats, None if record is None else record.add)
+
+
+def warm_up(who: "Sequence[Configuration]") -> None:
+    """The first answer of a process pays for what is set up once: let it be this one."""
     for each in who:
-        each.run("Hello", 4)  # the first answer of a process pays for what is set up once
-    wanted = {each.name for each in who}
-    runs = (
-        [] if record is None else [run for run in record.runs if run.configuration in wanted and run.repeat < repeats]
-    )
-    known = {run.key for run in runs}
-    total = len(prompts) * len(who) * repeats
-    with steps("answers", total, len(known)) as advance:
-        try:
-            for run in run_suite(prompts, who, max_tokens, seed, repeats, known):
-                if record is not None:
-                    record.add(run)
-                runs.append(run)
-                advance()
-        except KeyboardInterrupt:
-            if record is not None:
-                typer.echo(f"stopped: {len(runs)} of {total} answers are recorded; --resume goes on", err=True)
-            raise
-    return runs
+        each.run("Hello", 4)
 
 
 def show(runs: "Sequence[Run]", facts: Mapping[str, Any], json_: bool) -> int:
@@ -179,4 +177,4 @@ def summary(
     from foretell.lab.record import read
 
     found = read(record)
-    return show(found.runs, found.facts, json_)
+    return show(found.entries, found.facts, json_)

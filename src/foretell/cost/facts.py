@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from itertools import chain
 
 from foretell.cost.curve import Curve
+from foretell.cost.pricing import Pricing
 from foretell.errors import ForetellError
 
 
@@ -23,8 +24,8 @@ class SourceFacts:
     i is. The last one holds for all places behind it.
     offers: share of rounds in which it has guesses. level_rows: rows that a level of its tree takes, 1 for a chain.
     ms: of one proposal. widths: the same in rounds of at most so many guesses.
-    calibration: of lookup, by the length of the match that a guess continues: (shortest of the class, how often right,
-    share of guesses), ascending.
+    calibration: of lookup and copy, by class of guesses: (what `foretell.profile.counts.SourceCounts` calls the class,
+    how often right, share of guesses), ascending.
     """
 
     chances: tuple[float, ...]
@@ -112,6 +113,7 @@ class Facts:
     overlap: how far two sources are right at the same places. 0: independently of each other; 1: whatever the weaker
     one gets right, the stronger one does.
     prompt_tokens, answer_tokens: of a usual request. origin: where the numbers come from, for people.
+    energy: what costs in joules are made of (`foretell.cost.joules`); None where it is not known what passes read.
     """
 
     target: Curve
@@ -124,6 +126,7 @@ class Facts:
     answer_tokens: int = 256
     origin: str = "measured"
     contexts: Mapping[int, Curve] = field(default_factory=dict)
+    energy: Pricing | None = None
 
     def __post_init__(self) -> None:
         _shares("overlap", self.overlap)

@@ -9,7 +9,8 @@ A mood in which a draft model is not worth its prompt pass has none.
     ms per token of a mood    m = min over rates of  sum of share(case) ms(best option) / sum of share(case) tokens(...)
     ms of an answer           sum of share(mood) * (prompt passes + tokens of the answer * m)
 
-A source that never pays, not even in the mood that suits it best, changes nothing and can be dropped.
+A source that never pays, not even in the mood that suits it best, changes nothing and can be dropped. The source `copy`
+beside lookup guesses only where a text is an edit of its input (`foretell.draft.copy`): in the moods that copy most.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -22,6 +23,7 @@ from foretell.cost.facts import Facts
 from foretell.cost.guesses import NONE, Case, Guesses, at, reached
 from foretell.cost.model import approximated, calibration, drafting_ms
 from foretell.cost.rounds import expected
+from foretell.draft.copy import STEADILY
 from foretell.ir.ops import Defer, Draft, Merge, Pipeline, Verify
 
 # Steps in log odds, of copied guesses and of draft models; share of texts. About how far eight kinds of text differ
@@ -29,6 +31,10 @@ from foretell.ir.ops import Defer, Draft, Merge, Pipeline, Verify
 MOODS: Final = ((-1.5, -1.0, 0.25), (0.0, 0.0, 0.35), (1.5, 1.0, 0.3), (-3.0, 3.0, 0.05), (3.0, -3.0, 0.05))
 FREE_SPREAD, MODEL_SPREAD = (sqrt(1 + pi / 8 * sum(mood[which] ** 2 * mood[2] for mood in MOODS)) for which in (0, 1))
 EXTREME: Final = 1e-9
+COPYING: Final = 1.0  # step of moods in which texts may be edits of their input
+# Share of all places at which `copy` follows such a text, and how often it is right there: of texts as
+# `foretell.draft.copy` speaks of.
+FOLLOWED: Final = (0.15, 0.87)
 ROUNDS: Final = 3  # of the iteration: it converges quadratically
 
 
@@ -71,7 +77,12 @@ def paced(
     known = [_model(each, facts) for each in drafts if each.source == "model"]
     tokens = per_token = prompt_ms = 0.0
     for free_step, model_step, share in MOODS:
-        free = [_free(each, facts, free_step) for each in drafts if each.source != "model"]
+        edits = any(each.source == "lookup" for each in drafts)  # copy has them for itself
+        free = [
+            _edit(each, facts, free_step) if edits and each.source == "copy" else _free(each, facts, free_step)
+            for each in drafts
+            if each.source != "model"
+        ]
         models = [_mood(each, model_step) for each in known]
         options = []
         for used in ((), models) if models else ((),):
@@ -182,6 +193,20 @@ def _free(draft: Draft, facts: Facts, step: float) -> _Free:
     rows = max(1, round(known.level_rows))  # of a tree: they share what its level reaches
     reach = tuple(each / rows for each in levels for _ in range(rows))[: draft.width]
     return _Free(draft.name, known.offers, known.ms, reach)
+
+
+def _edit(draft: Draft, facts: Facts, step: float) -> _Free:
+    """The source `copy` where it guesses only in edits."""
+    known = facts.source(draft.source)
+    offers, right = FOLLOWED
+    if known.calibration:  # half-way between what is usual and what a few prompts showed
+        seen = [(chance, share) for kind, chance, share in known.calibration if kind in STEADILY]
+        total = sum(share for _, share in seen)
+        right = (right + sum(chance * share for chance, share in seen) / total) / 2 if total else right
+        offers = (offers + known.offers * total) / 2
+    copying = sum(share for free_step, _, share in MOODS if free_step >= COPYING)
+    offers = min(1.0, offers / copying) if step >= COPYING else 0.0
+    return _Free(draft.name, offers, known.ms, tuple(right ** (k + 1) for k in range(draft.width)))
 
 
 def _model(draft: Draft, facts: Facts) -> _Model:

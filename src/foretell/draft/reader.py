@@ -1,6 +1,7 @@
 """A draft model's sequence, kept in step with the text: what it has read that still holds is not read again.
 
-The sequence holds tokens that were committed and, behind them, guesses of earlier rounds. When the next guesses are
+A new text takes the sequence of the one that began alike, if that is still there (`foretell.draft.shelf`). A sequence
+holds tokens that were committed and, behind them, guesses of earlier rounds. When the next guesses are
 asked for, it is cut back to what it has in common with the text. The rest of the text is read then and not before, so a
 source that is never asked costs nothing, its prompt pass included.
 """
@@ -12,26 +13,28 @@ from functools import lru_cache
 from foretell.accept.noise import shifted
 from foretell.accept.proposal import ROOT, Proposal
 from foretell.backend.protocol import Rows, Scores, Session, Want
+from foretell.draft.shelf import Held, Shelf
 
 _NOTHING = Want()
 
 
 class Reader:
-    """One sequence of a session. It may outlive a generation: a text that begins alike is not read again.
+    """Reads one text at a time. It may outlive a generation: a text that begins alike is not read again.
 
     Args:
-        session: of the draft model; other sequences of it are left alone.
+        session: of the draft model; sequences of others in it are left alone.
         piece_rows: most rows of one pass over the text.
+        texts: how many it remembers, that of now included. tokens: at most, of those before it.
 
     `text` is what was committed; `passes` counts those over rows whose scores were wanted, `rows` their rows.
     """
 
-    def __init__(self, session: Session, piece_rows: int = 512) -> None:
+    def __init__(self, session: Session, piece_rows: int = 512, texts: int = 1, tokens: int = 1 << 15) -> None:
         self.text: list[int] = []
         self.passes = self.rows = 0
         self._session, self._piece_rows = session, piece_rows
-        self._sequence = session.open()
-        self._held: list[int] = []  # the sequence's tokens: the text from `_skip` on, then guesses
+        self._shelf = Shelf(session, texts, tokens)
+        self._use(Held(session.open()))
         self._skip = 0  # tokens at the beginning of the text that are not read
         self._agreed = 0  # so many of `_held` are known to be the text's
         self._foreign = False  # whether the text has a token that the draft model does not know
@@ -40,9 +43,16 @@ class Reader:
 
     def begin(self, text: Sequence[int], skip: int = 0) -> None:
         """A new text; its first `skip` tokens are not read."""
+        if self.text:
+            self._place.text = len(self.text) - self._skip - self.unread
+        self._use(self._shelf.swap(self._place, list(text[skip:])))
         self._skip, self._agreed = skip, 0
         self.text, self._foreign = [], False
         self.extend(text)
+
+    def _use(self, place: Held) -> None:
+        self._place, self._sequence = place, place.sequence
+        self._held = place.tokens  # the sequence's: the text from `_skip` on, then guesses
 
     def extend(self, tokens: Sequence[int]) -> None:
         """More text."""
@@ -137,8 +147,16 @@ class Reader:
         self._held.extend([self._rows[row] for row in rows])
         self._session.commit(self._sequence, rows)
 
+    def forget(self) -> None:
+        """Hold nothing: the next text is read from its beginning."""
+        self._shelf.close()
+        self._session.rewind(self._sequence, 0)
+        self._held.clear()
+        self.begin(())
+
     def close(self) -> None:
-        """Give the sequence back."""
+        """Give the sequences back."""
+        self._shelf.close()
         self._session.close(self._sequence)
 
     def _cut(self, length: int) -> None:

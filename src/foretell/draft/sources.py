@@ -29,6 +29,7 @@ def make(
     reference: Sequence[int] = (),
     deferring: bool = False,
     walk: Walk | None = None,
+    sure: bool = False,
 ) -> Source:
     """The source of a checked statement, for one generation.
 
@@ -40,12 +41,13 @@ def make(
         reference: tokens of the input that the source `copy` copies from; without, that is the prompt.
         deferring: a `defer` judges the guesses, see `drawn.Drawn`.
         walk: the text under its grammar, for the source `grammar`.
+        sure: `lookup` guesses beside the source `copy`, see `copy.CopySource`.
 
     Raises:
         UsageError: no such source.
     """
     if statement.source != "model":
-        return free(statement.source, statement.width, reference, walk)
+        return free(statement.source, statement.width, reference, walk, sure=sure)
     if reader is None:
         raise ForetellError(
             f"{statement.name} = draft(model, of={statement.of}) has no model: load {statement.of} first"
@@ -66,7 +68,9 @@ def make(
     )
 
 
-def free(source: str, width: int, reference: Sequence[int] = (), walk: Walk | None = None) -> FreeSource:
+def free(
+    source: str, width: int, reference: Sequence[int] = (), walk: Walk | None = None, *, sure: bool = False
+) -> FreeSource:
     """A source that guesses without a model; see `make`."""
     match source:
         case "lookup":
@@ -74,7 +78,7 @@ def free(source: str, width: int, reference: Sequence[int] = (), walk: Walk | No
         case "recycled":
             return RecycledSource(source, width)
         case "copy":
-            return CopySource(source, width, reference)
+            return CopySource(source, width, reference, sure=sure)
         case "grammar" if walk is not None:
             return GrammarSource(source, width, walk)
         case "grammar":

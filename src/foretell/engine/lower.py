@@ -93,6 +93,10 @@ class Lowering:
         for number, node in enumerate(graph):
             self._lower(number, node)
 
+    def silence(self, ids: NDArray[np.int32]) -> None:
+        """Make these tokens impossible until a pass gives them logits again: the ids that were kept are changing."""
+        self._logits[:, ids] = -np.inf
+
     def _array(self, n_bytes: int) -> NDArray[np.uint8]:
         array = i64(aligned(n_bytes, 64) // 8 + 8).view(np.uint8)
         self._keep.append(array)

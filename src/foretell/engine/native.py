@@ -45,8 +45,9 @@ class NativeModel:
         context: int | None,
         keep: NDArray[np.int32] | None = None,
         beside: NativeModel | None = None,
+        precision: str | None = None,
     ) -> None:
-        self.path, self.gguf = path, gguf
+        self.path, self.gguf, self.precision = path, gguf, precision
         self.hyper = h = Hyper.read(gguf)
         self.context = h.context if context is None else context
         self.weights, self.kernels, self.keep = weights, kernels, keep
@@ -103,7 +104,7 @@ class NativeModel:
                     weights = _packed(cache_dir / "packed", digest or _identity(path), source, skip, told)
                 told.wait()
             kernels = _kernels(chosen, used, embedded, folder)
-            return NativeModel(path, gguf, weights, kernels, threads, context, source.keep, beside)
+            return NativeModel(path, gguf, weights, kernels, threads, context, source.keep, beside, precision)
         except BaseException:
             gguf.close()
             raise
@@ -120,19 +121,13 @@ class NativeModel:
         self.team.check()  # a closed model has let go of what a program is made of
         rows = max(_room(rows), have.rows if have else 0)
         wanted = max(_room(wanted), have.wanted if have else 0)
-        lowering = Lowering(
-            self.graph,
-            self.hyper,
-            self.weights,
-            self._embedding,
-            self._rope,
-            self.team.threads,
-            rows,
-            wanted,
-            self.keep,
-        )
-        self._program = Program(lowering, self.kernels)
+        self._program = Program(self.lowered(rows, wanted, self.weights, self.keep), self.kernels)
         return self._program
+
+    def lowered(self, rows: int, wanted: int, weights: Weights, keep: NDArray[np.int32] | None) -> Lowering:
+        """The operations of passes of at most this size, with these weights; keep: ids of the output matrix."""
+        threads = self.team.threads
+        return Lowering(self.graph, self.hyper, weights, self._embedding, self._rope, threads, rows, wanted, keep)
 
     def close(self) -> None:
         """Stop the threads and let go of the memory of passes. Sessions of a closed model refuse to work."""

@@ -68,6 +68,13 @@ class Weights:
             return self.other.address(name)
         return int(self.data.ctypes.data) + self.tensors[name].offset
 
+    def part(self, name: str) -> Bytes:
+        """A tensor's bytes."""
+        if self.other is not None and name in self.other.tensors:
+            return self.other.part(name)
+        packed = self.tensors[name]
+        return self.data[packed.offset : packed.offset + packed.n_bytes]
+
     def joined(self, other: Weights) -> Weights:
         """With the other one's tensors in the place of those of the same names."""
         return Weights(self.tensors | other.tensors, self.data, other)

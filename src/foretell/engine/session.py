@@ -12,6 +12,7 @@ from foretell.accept.sampling import PENALTY_WINDOW
 from foretell.backend.protocol import Rows, Scores, Want, draft_by_steps
 from foretell.engine import drafts
 from foretell.engine.chain import Chain, chain_of
+from foretell.engine.cut import Cut
 from foretell.engine.forest import Forest
 from foretell.engine.kv import Cache, Sequence
 from foretell.engine.layout import PAGE
@@ -19,6 +20,7 @@ from foretell.errors import ForetellError
 
 if TYPE_CHECKING:
     from foretell.engine.native import NativeModel
+    from foretell.engine.program import Program
 
 
 class NativeSession:
@@ -34,6 +36,8 @@ class NativeSession:
         self._cache = Cache(h.layers, h.kv_heads, h.head_size)
         self._sequences: dict[int, Sequence] = {}
         self._pass: Chain | Forest | None = None
+        self._cuts: dict[int, Cut] = {}
+        self._narrow: Cut | None = None
 
     def open(self) -> int:
         """A new empty sequence's id."""
@@ -93,7 +97,7 @@ class NativeSession:
         model = self._model
         self._pass = None
         now = chain_of(rows, self._sequences, self.vocabulary, self.context) or self._forest(rows)
-        program = model.program(now.count, now.wanted)
+        program = self._program(now.count, now.wanted)
         scorer = program.scorer
         need = scorer.prepare(want)
         now.fill(program.frame, self._cache, need)
@@ -118,13 +122,37 @@ class NativeSession:
         if first is None:
             self._forest(rows)  # which says what is wrong
             raise ForetellError(f"a draft of {steps} steps goes beyond the {self.context} tokens of the context")
-        program = model.program(first.count, 1)
+        program = self._program(first.count, 1)
         need, bounds = program.scorer.prepare(want), drafts.bounds(steps, stop, reach)
         first.fill(program.frame, self._cache, need, bounds)
         model.team.run(program.stages, len(program.stages), first.count, program.drafting)
         scores = drafts.scores(program.frame.notes(), want, stop, reach)
         held.tokens.extend([*tokens, *scores.chosen[:-1]])
         return scores
+
+    @property
+    def says(self) -> NDArray[np.int32]:
+        """int32 [tokens], ascending: what can be said when it is not narrow (`foretell.backend.protocol.Cutter`)."""
+        keep = self._model.keep
+        return np.arange(self.vocabulary, dtype=np.int32) if keep is None else keep
+
+    def cut(self, size: int) -> Cut:
+        """An output matrix of so many tokens, fewer than it can say; always the same one."""
+        if size not in self._cuts:
+            self._cuts[size] = Cut(self._model, size)
+        return self._cuts[size]
+
+    def narrow(self, cut: Cut | None) -> None:
+        """Passes over few rows say only what a filled cut of this session has; None: all again."""
+        if cut is not None and not cut.full:
+            raise ForetellError("this cut of the output matrix is not filled: fill it first")
+        self._narrow = cut
+
+    def _program(self, rows: int, wanted: int) -> Program:
+        cut = self._narrow
+        if cut is not None and cut.fits(rows, wanted):
+            return cut.program
+        return self._model.program(rows, wanted)
 
     def _forest(self, rows: Rows) -> Forest:
         return Forest(rows, {each: self._get(each) for each in set(rows.sequences)}, self.vocabulary, self.context)

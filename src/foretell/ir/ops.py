@@ -18,7 +18,7 @@ Law = Literal["point", "coupled", "sampled", "without_replacement"]
 Class = Literal["exact", "distribution", "lossy"]  # same tokens bit for bit; same distribution; something may be lost
 
 FREE_SOURCES: Final = ("lookup", "recycled", "copy", "grammar")  # guess without a model, and without chance
-BRANCHING_SOURCES: Final = ("recycled",)  # those of them whose guesses may have siblings
+BRANCHING_SOURCES: Final = ("recycled", "copy")  # those of them whose guesses may have siblings
 SOURCES: Final = (*FREE_SOURCES, "model")
 PACED_SOURCES: Final = ("lookup", "recycled", "copy", "model")  # whose guesses may be wrong: what can be paced
 DEFER_RULES: Final = ("chow", "entropy")  # of `defer` and `route`

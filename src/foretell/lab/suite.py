@@ -6,16 +6,18 @@ A rival is one more Configuration. `foretell.lab.summary` makes figures of the r
 
 import json
 import random
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from foretell.api import Model
 from foretell.errors import ForetellError
 from foretell.runtime.events import Result
 from foretell.runtime.settings import Options
 
+Q = TypeVar("Q")
+C = TypeVar("C")
 Key = tuple[str, str, str, int]  # class and id of a prompt, configuration, repeat
 
 
@@ -103,12 +105,25 @@ def run_suite(
 
     known: keys of runs that are left out; the others keep their order.
     """
+    for prompt, configuration, repeat in turns(prompts, lambda _: configurations, seed, repeats):
+        if (prompt.klass, prompt.id, configuration.name, repeat) not in known:
+            yield Run(prompt, configuration.name, configuration.run(prompt.text, max_tokens), repeat)
+
+
+def turns(
+    questions: Sequence[Q], who: Callable[[Q], Sequence[C]], seed: int, repeats: int
+) -> Iterator[tuple[Q, C, int]]:
+    """The order of a measurement: question, one of those who answer it, and repeat.
+
+    All who answer a question do so before the next one comes, in an order that the seed shuffles as it does that of the
+    questions. It depends on nothing else, so that a measurement that is gone on with keeps it.
+    """
     order = random.Random(seed)  # noqa: S311 — nothing secret
     for repeat in range(repeats):
-        for prompt in order.sample(prompts, len(prompts)):
-            for configuration in order.sample(configurations, len(configurations)):
-                if (prompt.klass, prompt.id, configuration.name, repeat) not in known:
-                    yield Run(prompt, configuration.name, configuration.run(prompt.text, max_tokens), repeat)
+        for question in order.sample(questions, len(questions)):
+            answering = who(question)
+            for each in order.sample(answering, len(answering)):
+                yield question, each, repeat
 
 
 def _prompt(path: Path, number: int, line: str) -> Prompt:

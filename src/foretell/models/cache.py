@@ -6,6 +6,7 @@ code        compiled kernels                                            made aga
 tokenizers  parsed tokenizers                                           made again
 profiles    measurements of this machine                                measured again
 runs        records of the last generations, without their text         for `foretell explain`
+calibrations  what a small model may answer                           calibrated again
 data        official files of the tasks of `foretell lab quality`       fetched again
 """
 
@@ -20,7 +21,7 @@ from pathlib import Path
 from foretell import flags
 from foretell.errors import ForetellError
 
-KINDS = ("models", "packed", "code", "tokenizers", "profiles", "runs", "data")
+KINDS = ("models", "packed", "code", "tokenizers", "profiles", "runs", "calibrations", "data")
 EVICTABLE = ("packed", "code")
 
 

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 from foretell.cost.facts import Facts
+from foretell.cost.joules import in_joules
 from foretell.cost.price import price
 from foretell.ir.check import check
 from foretell.ir.ops import Class, Draft, Pipeline, Verify
@@ -18,7 +19,7 @@ def improved(pipeline: Pipeline, name: str, *, facts: Facts, allow: Class = "exa
 
     O0: as it is. O1: what concerns free sources. O2: also what concerns draft models. O3: an exact one competes with
     all that a search finds; others were chosen for what they give away, and constrained ones for what they forbid, so
-    they are treated as at O2.
+    they are treated as at O2. Oe: as O2, for the least joules.
 
     Args:
         pipeline: where it begins.
@@ -27,6 +28,8 @@ def improved(pipeline: Pipeline, name: str, *, facts: Facts, allow: Class = "exa
         allow: the weakest class that a pass may lower it to.
     """
     check_level(name)
+    if name == "Oe":
+        facts = in_joules(facts)
     if name == "O0":
         check(pipeline)
         return Trace(pipeline, price(pipeline, facts))

@@ -1,9 +1,10 @@
-"""What -O0 to -O3 do (DESIGN.md, section 6). All of them are exact."""
+"""What -O0 to -O3 and -Oe do (DESIGN.md, section 6). All of them are exact."""
 
 from dataclasses import replace
 from typing import Final
 
 from foretell.cost.facts import Facts
+from foretell.cost.joules import in_joules
 from foretell.cost.price import price
 from foretell.errors import UsageError
 from foretell.ir.ops import Accept, Commit, Draft, Pipeline, Verify
@@ -21,7 +22,8 @@ from foretell.passes.share import Share
 from foretell.passes.stage import Stage
 from foretell.passes.widths import Widths
 
-LEVELS: Final = ("O0", "O1", "O2", "O3")
+SPEED: Final = ("O0", "O1", "O2", "O3")
+LEVELS: Final = (*SPEED, "Oe")
 FREE: Final[tuple[Pass, ...]] = (
     Canonicalise(), Share(), Widths(), Order(), Pace(models=False), DropSources(), Widths(), ChooseRule()
 )  # fmt: skip
@@ -32,7 +34,7 @@ def level(name: str, *, draft: str | None, facts: Facts) -> Trace:
     """The pipeline of an optimisation level, and how it came about.
 
     O0: the target alone. O1: free sources that can pay, paced. O2: also the draft model, staged, approximated and
-    paced. O3: whatever a search finds to be best, trees included.
+    paced. O3: whatever a search finds to be best, trees included. Oe: as O2, for the least joules.
 
     Args:
         name: one of LEVELS.
@@ -46,12 +48,14 @@ def level(name: str, *, draft: str | None, facts: Facts) -> Trace:
     plain = load("plain")
     if draft is not None:
         facts.model(draft)
+    if name == "Oe":
+        facts = in_joules(facts)
     match name:
         case "O0":
             return Trace(plain, price(plain, facts))
-        case "O2" if draft is not None:
-            return run(chain(draft), (*DRAFT, *FREE), facts)
-        case "O1" | "O2":
+        case "O2" | "Oe" if draft is not None:
+            return run(replace(chain(draft), name=name), (*DRAFT, *FREE), facts)
+        case "O1" | "O2" | "Oe":
             return run(replace(plain, name=name), FREE, facts)
         case "O3":
             lower = [level(each, draft=draft, facts=facts).pipeline for each in ("O1", "O2")]

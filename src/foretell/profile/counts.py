@@ -78,7 +78,8 @@ class SourceCounts:
     """A free source.
 
     rounds: by width. matches: of lookup, first guesses by the length of the match that they continue (the shortest of a
-    class, see `foretell.draft.lookup.LENGTHS`). proposal: time of one.
+    class, see `foretell.draft.lookup.LENGTHS`); of copy, by the number of their class in `foretell.draft.copy.KINDS`.
+    proposal: time of one.
     """
 
     rounds: Mapping[int, Rounds] = field(default_factory=dict)

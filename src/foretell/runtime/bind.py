@@ -14,6 +14,7 @@ from foretell.ir.ops import Accept, Defer, Draft, Pipeline
 from foretell.passes.rewrite import of_kind
 from foretell.runtime.pace import Pace
 from foretell.runtime.settings import check_temperature
+from foretell.runtime.tiers.tiers import Tiers
 
 DISTRIBUTIONS = {"reject", "block", "multi", "mix", "cascade"}  # rules that look at p, not only at the target's choice
 
@@ -23,7 +24,8 @@ class Bound:
     """A pipeline ready for one generation.
 
     distributions: whether its rules look at the target's distributions.
-    walk: the text under its grammar, if it has one. pace: what its paced sources go by, if it has any.
+    walk: the text under its grammar, if it has one. pace: what its paced sources go by, if it has any. tiers: what it
+    is specialised to while it runs; None when it stays as it is.
     """
 
     pipeline: Pipeline
@@ -34,6 +36,7 @@ class Bound:
     distributions: bool
     walk: Walk | None = None
     pace: Pace | None = None
+    tiers: Tiers | None = None
 
     def close(self) -> None:
         """Close the sources."""

@@ -1,8 +1,9 @@
 """The sources that a pipeline's draft statements stand for, for one generation of a loaded model."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
+from foretell import flags
 from foretell.accept.grammar import Walk
 from foretell.accept.sampling import Sampling
 from foretell.cost.facts import Facts
@@ -13,14 +14,21 @@ from foretell.draft.likely import Likely
 from foretell.draft.model import ModelSource
 from foretell.draft.source import Source
 from foretell.errors import ForetellError, UsageError
+from foretell.ir.check import check
 from foretell.ir.ops import Defer, Draft, Pipeline
 from foretell.passes.rewrite import of_kind
 from foretell.runtime.bind import Bound, bind
+from foretell.runtime.chances import KINDS, LOOKUP
 from foretell.runtime.choose import DRAFT
 from foretell.runtime.drafter import Drafter
 from foretell.runtime.pace import Pace
 from foretell.runtime.paced import PacedCopy
 from foretell.runtime.paced_model import PacedModel
+from foretell.runtime.tiers.content import Content
+from foretell.runtime.tiers.narrow import SIZES, Narrow
+from foretell.runtime.tiers.profit import Times, times
+from foretell.runtime.tiers.rounds import Rounds
+from foretell.runtime.tiers.tiers import Tiers
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,31 +51,61 @@ class Binding:
     def bound(self, pipeline: Pipeline) -> Bound:
         """A checked pipeline, ready to run. UsageError when it asks for what is not there."""
         copiers: list[PacedCopy] = []
-        models: list[PacedModel] = []
+        models: dict[str, PacedModel] = {}
 
         def make(statement: Draft) -> Source:
             source = self._source(statement, pipeline)
             if isinstance(source, PacedCopy):
                 copiers.append(source)
             if isinstance(source, PacedModel):
-                models.append(source)
+                models[statement.name] = source
             return source if self.walk is None else Guarded(source, self.walk)
 
         paced = any(each.paced for each in of_kind(pipeline, Draft))
         out = bind(pipeline, make, self.sampling, self.walk, self.pace if paced else None)
-        self.pace.begin(copiers, models)
-        return out
+        self.pace.begin(copiers, list(models.values()))
+        tiers = self._tiers(out, models) if paced else None
+        return out if tiers is None else replace(out, play=tiers.play, tiers=tiers)
+
+    def _tiers(self, bound: Bound, models: Mapping[str, PacedModel]) -> Tiers | None:
+        """Where the text does not depend on guesses; else it would depend on when something was built."""
+        pipeline, pace = bound.pipeline, self.pace
+        if not flags.tiers() or check(pipeline) != "exact":
+            return None
+        paced = [each for each in of_kind(pipeline, Draft) if each.paced]
+        labels = {each.name: bound.sources[each.name].name for each in paced}
+        narrows = [self._narrow(each, models[each.name]) for each in paced if each.name in models]
+        return Tiers(Rounds(pipeline, bound.play, labels, pace), [each for each in narrows if each])
+
+    def _narrow(self, statement: Draft, model: PacedModel) -> Narrow | None:
+        """A cut of the statement's model, if it can have one and what that saves is known."""
+        cutter = None if self.drafter is None else self.drafter.cutter(statement)
+        if self.drafter is None or cutter is None:
+            return None
+        sizes: list[tuple[Content, Times]] = []
+        for size in SIZES:
+            words = self.drafter.words(statement, size)
+            says, form = len(words.known), (statement.vocabulary, statement.precision)
+            known = times(self.facts, statement.of, *form, (says, size), cutter.vocabulary) if says > size else None
+            if known is not None:
+                sizes.append((Content(words), known))
+        if not sizes:
+            return None
+        return Narrow(model.name, cutter, self.facts, sizes, self.pace.note, model.price)
 
     def _source(self, statement: Draft, pipeline: Pipeline) -> Source:
         if statement.source == "model":
             return self._model(statement, pipeline)
-        source = sources.make(statement, self.sampling, self.vocabulary, walk=self.walk)
+        beside = any(each.paced and each.source == "lookup" for each in of_kind(pipeline, Draft))
+        sure = statement.paced and beside
+        source = sources.make(statement, self.sampling, self.vocabulary, walk=self.walk, sure=sure)
         if self.hint and statement.source == "lookup":
             source.extend(self.hint)
         if not statement.paced:
             return source
         known = self.facts.sources.get(statement.source)
-        matches = self.pace.matches(statement.name, known.calibration if known else ())
+        kinds = KINDS.get(statement.source, LOOKUP)
+        matches = self.pace.matches(statement.name, known.calibration if known else (), kinds)
         return PacedCopy(source, self.pace, matches, statement.width)
 
     def _model(self, statement: Draft, pipeline: Pipeline) -> Source:

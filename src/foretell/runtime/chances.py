@@ -6,87 +6,121 @@ came anyway says whether they were right: so a source that was switched off come
 """
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from math import exp, sqrt
-from typing import Final
+from typing import Final, NamedTuple
 
 from foretell.accept.proposal import ROOT, Proposal
 from foretell.cost.model import USUAL
-from foretell.draft.lookup import PRIOR, chance
+from foretell.draft import copy, lookup
 
 PRIOR_WEIGHT: Final = 12.0  # guesses that the prior of a class counts for
 FADE: Final = 0.98  # per scored guess of a class: a memory of about 50
-MOOD_STEP: Final = 0.5  # of log odds, for a guess that came as a full surprise
+MOOD_STEP: Final = 0.3  # of log odds, for a guess that came as a full surprise
 NEWEST: Final = 0.05  # what a guess of a draft model counts for in the shares of classes: a memory of about 20
 SHARES: Final = 8.0  # guesses that the prior of the shares counts for
 
-KINDS: Final = (0.04, 0.1, *PRIOR)  # classes of guesses by what their source thinks of them
 LEAST_SHARE: Final = 0.05  # of guesses, for a measured class to count
 SUREST: Final = 0.98  # whatever was measured
 
 
+class Kinds(NamedTuple):
+    """Classes of a source's guesses, by what it thinks of their chance.
+
+    starts: the chance from which each class begins, ascending. thought: of a class, by what profiles call it.
+    rank: of sources that guess the same, the one of the higher rank has more to go by.
+    """
+
+    starts: tuple[float, ...]
+    thought: Callable[[int], float]
+    rank: int
+
+    def of(self, thought: float) -> int:
+        """The class of a guess."""
+        return max(0, bisect_right(self.starts, thought + 1e-9) - 1)
+
+
+LOOKUP: Final = Kinds((0.04, 0.1, *lookup.PRIOR), lookup.chance, 1)
+KINDS: Final = {
+    "lookup": LOOKUP,
+    "recycled": LOOKUP._replace(rank=0),
+    "copy": Kinds(copy.KINDS, copy.KINDS.__getitem__, 2),
+}
+
+
 class Matches:
-    """Chances of guesses copied from the text, by what their source thinks of them (`foretell.draft.lookup.chance`).
+    """Chances of guesses copied from the text, by what their source thinks of them (`Guess.chance`).
 
     A text that copies more than usual does so after short matches as after long ones. So what all classes have in
     common is learned as one number, added to the log odds of the prior, by a step of gradient descent per guess; the
     counts of a class say how it differs from that.
 
     Args:
-        measured: of a profile, by the length of the match that a guess continues: (shortest, how often right, share).
+        measured: of a profile, by class of guesses: (what it calls the class, how often right, share).
+        kinds: the classes.
 
+    rank: see `Kinds`.
     Counters: `tried` guesses and how many were `accepted`; `untried` ones scored in shadow and how many were `missed`
     (right).
     """
 
-    __slots__ = ("_hits", "_known", "_mood", "_odds", "_trials", "accepted", "missed", "tried", "untried")
+    __slots__ = (
+        "_hits",
+        "_kinds",
+        "_known",
+        "_mood",
+        "_odds",
+        "_trials",
+        "accepted",
+        "missed",
+        "rank",
+        "tried",
+        "untried",
+    )
 
-    def __init__(self, measured: Sequence[tuple[int, float, float]] = ()) -> None:
-        self._odds = _odds(measured)
-        self._hits, self._trials = [0.0] * len(KINDS), [0.0] * len(KINDS)
+    def __init__(self, measured: Sequence[tuple[int, float, float]] = (), kinds: Kinds = LOOKUP) -> None:
+        self._kinds, self._odds = kinds, _odds(measured, kinds)
+        self.rank = kinds.rank
+        self._hits, self._trials = [0.0] * len(kinds.starts), [0.0] * len(kinds.starts)
         self._mood = 0.0
         self._known: dict[float, float] = {}  # chances since the last round: the same few are asked for again and again
         self.tried = self.accepted = self.untried = self.missed = 0
 
-    def reach(self, proposal: Proposal) -> list[float]:
-        """Of each guess, the chance that it is right and all guesses that it hangs on."""
-        out: list[float] = []
-        known = self._known
-        for guess in proposal.guesses:
-            right = known[guess.chance] if guess.chance in known else self.chance(guess.chance)
-            out.append(right if guess.parent == ROOT else right * out[guess.parent])
-        return out
+    def chances(self, proposal: Proposal) -> list[float]:
+        """Of each guess, the chance that it is right when all that it hangs on is."""
+        known, chance = self._known, self.chance
+        return [known[each.chance] if each.chance in known else chance(each.chance) for each in proposal.guesses]
 
     def chance(self, thought: float) -> float:
         """How often guesses are right of which their source thinks so."""
         known = self._known.get(thought)
         if known is None:
-            kind = _kind(thought)
+            kind = self._kinds.of(thought)
             known = (self._hits[kind] + PRIOR_WEIGHT * self._expected(kind)) / (self._trials[kind] + PRIOR_WEIGHT)
             self._known[thought] = known
         return known
 
-    def score(self, proposal: Proposal, tried: int, actual: Sequence[int]) -> None:
+    def score(self, proposal: Proposal, tried: Collection[int], actual: Sequence[int]) -> None:
         """Learn from a round.
 
         Args:
             proposal: all guesses that there were.
-            tried: how many of them were in the pass.
+            tried: the indices of those that were in the pass.
             actual: the tokens that the round gave.
         """
-        self.tried += tried
+        self.tried += len(tried)
         self._known.clear()
-        hits, trials, count = self._hits, self._trials, len(actual)
+        hits, trials, count, kind_of = self._hits, self._trials, len(actual), self._kinds.of
         depths = {ROOT: 0}  # of guesses that were right
         for i, guess in enumerate(proposal.guesses):
             depth = depths.get(guess.parent, count)
             if depth >= count:
                 continue
-            kind, right = _kind(guess.chance), guess.token == actual[depth]
+            kind, right = kind_of(guess.chance), guess.token == actual[depth]
             self._mood += MOOD_STEP * (right - self._expected(kind))
             hits[kind] = hits[kind] * FADE + right
             trials[kind] = trials[kind] * FADE + 1
-            if i < tried:
+            if i in tried:
                 self.accepted += right
             else:
                 self.untried += 1
@@ -99,18 +133,14 @@ class Matches:
         return odds / (1 + odds)
 
 
-def _odds(measured: Sequence[tuple[int, float, float]]) -> list[float]:
+def _odds(measured: Sequence[tuple[int, float, float]], kinds: Kinds) -> list[float]:
     """Prior odds of each class: the usual ones, and where enough was measured, half-way between both in log odds."""
-    odds = [p / (1 - p) for p in KINDS]
-    for shortest, right, share in measured:
+    odds = [p / (1 - p) for p in kinds.starts]
+    for name, right, share in measured:
         if share >= LEAST_SHARE:
-            kind, seen = _kind(chance(shortest)), min(max(right, 1 - SUREST), SUREST)
+            kind, seen = kinds.of(kinds.thought(name)), min(max(right, 1 - SUREST), SUREST)
             odds[kind] = sqrt(odds[kind] * seen / (1 - seen))
     return odds
-
-
-def _kind(thought: float) -> int:
-    return max(0, bisect_right(KINDS, thought + 1e-9) - 1)
 
 
 class Doubts:

@@ -36,6 +36,7 @@ def facts(target: Mapping[int, float], drafts: Mapping[str, Mapping[int, float]]
         models=models,
         sources={name: out.sources[name] for name in UNMEASURED},
         origin="partly measured",
+        energy=None,
     )
 
 

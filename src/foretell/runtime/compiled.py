@@ -6,6 +6,7 @@ from foretell.codegen import emit
 from foretell.codegen import plan as plans
 from foretell.cost.assumed import assumed
 from foretell.cost.facts import Facts
+from foretell.cost.joules import in_joules
 from foretell.ir.check import check
 from foretell.ir.ops import Class, Draft, Pipeline, Route
 from foretell.ir.text import show
@@ -15,6 +16,7 @@ from foretell.passes.levels import check_level
 from foretell.passes.levels import level as of_level
 from foretell.passes.manager import Trace
 from foretell.runtime.choose import DRAFT
+from foretell.runtime.tiers import rounds
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +60,11 @@ class Compiled:
         return plans.show(plans.plan(self.pipeline))
 
     @property
+    def tier(self) -> str:
+        """The rounds that it may be specialised to while it runs."""
+        return rounds.show(self.pipeline)
+
+    @property
     def py(self) -> str:
         """The generated round."""
         return emit.source(plans.plan(self.pipeline))
@@ -74,7 +81,7 @@ def compile(  # noqa: A001 — what it does
 
     Args:
         pipeline: where passes start.
-        level: O0 to O3. None: O0, which changes nothing, for a pipeline that is given, else O2.
+        level: O0 to O3, or Oe. None: O0, which changes nothing, for a pipeline that is given, else O2.
         facts: what passes decide by: `facts` of a loaded model. None: assumed times and chances of every model that the
             pipeline asks; without a pipeline, of one called "draft".
         allow: the weakest class that passes may lower a given pipeline to.
@@ -93,6 +100,7 @@ def compile(  # noqa: A001 — what it does
     if pipeline is not None:
         check(pipeline)
     known = facts or assumed(*sorted(asked(pipeline) or {DRAFT}))
+    known = in_joules(known) if name == "Oe" else known
     if pipeline is None:
         return Compiled(of_level(name, draft=next(iter(known.models), None), facts=known), known)
     return Compiled(improved(pipeline, name, facts=known, allow=allow), known)

@@ -1,9 +1,13 @@
 """What a generation gives: one event per token while it runs, one result at the end."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Literal, NamedTuple
 
+from foretell.profile.energy.joules import Joules
+
 Finish = Literal["stop", "length", "cancelled"]
+AnsweredBy = Literal["target", "draft", "both"]
 Alternative = tuple[int, float]  # token id and log-probability
 
 
@@ -43,6 +47,10 @@ class Result:
     seed: what to give to get the same text again.
     draft_passes: passes of draft models whose scores were wanted.
     notes: what went wrong without changing the text, in words: a draft source that failed and was dropped.
+    processor_s: processor time of this process, all of its threads together, in the generation; None: not looked at.
+    energy: what it took, from the request to its end; None: nobody asked.
+    answered_by: "target"; "draft" where a route or a quality budget left the answer to the small model, "both" where it
+        let both speak. Notes say why.
 
     Generated tokens, for the two rates, are those that the model chose: an end token and the tokens of a stop string
         count.
@@ -63,8 +71,26 @@ class Result:
     seed: int
     draft_passes: int = 0
     notes: tuple[str, ...] = ()
+    processor_s: float | None = None
+    energy: Joules | None = None
+    answered_by: AnsweredBy = "target"
 
     def to_json(self) -> dict[str, Any]:
         """The fields by name, as plain JSON values."""
         values = {field.name: getattr(self, field.name) for field in fields(self)}
-        return values | {"tokens": list(self.tokens), "notes": list(self.notes)}
+        energy = None if self.energy is None else self.energy.to_json()
+        return values | {"tokens": list(self.tokens), "notes": list(self.notes), "energy": energy}
+
+    @staticmethod
+    def from_json(values: Mapping[str, Any]) -> "Result":
+        """The result whose fields these are, also of a time when it had fewer.
+
+        Raises KeyError, TypeError or ValueError when they are not a result's.
+        """
+        energy = values.get("energy")
+        given = {
+            "tokens": tuple(values["tokens"]),
+            "notes": tuple(values.get("notes", ())),
+            "energy": None if energy is None else Joules.from_json(energy),
+        }
+        return Result(**{**values, **given})

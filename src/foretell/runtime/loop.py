@@ -19,10 +19,11 @@ from foretell.backend.model import Detokeniser
 from foretell.backend.protocol import Rows, Scores
 from foretell.codegen.round import Parts
 from foretell.errors import ForetellError, UsageError
+from foretell.runtime.bill import Bill
 from foretell.runtime.bind import Bound
 from foretell.runtime.clock import Clock, steady
 from foretell.runtime.context import Context
-from foretell.runtime.events import Event, Finish, Result
+from foretell.runtime.events import AnsweredBy, Event, Finish, Result
 from foretell.runtime.meter import Metered
 from foretell.runtime.stops import StopStrings
 from foretell.runtime.trace import Recorder
@@ -38,7 +39,7 @@ class Request:
 
     prompt: ids, at least one. max_tokens: None means until the context is full. end_ids, stop: what ends the text.
     top: how many alternatives an event carries (0: no log-probabilities). piece_rows: most prompt rows in one pass.
-    seed, load_s: only passed on into the result. started_s: when the request came, by `clock` (None: now).
+    seed, load_s, answered_by: only passed on into the result. started_s: when the request came, by `clock` (None: now).
     clock: seconds since any moment, for all times of the generation.
     """
 
@@ -53,6 +54,7 @@ class Request:
     load_s: float = 0.0
     started_s: float | None = None
     clock: Clock = perf_counter
+    answered_by: AnsweredBy = "target"
 
 
 class Stream(Iterator[Event]):
@@ -74,6 +76,7 @@ class Stream(Iterator[Event]):
         on_prompt: OnPrompt | None = None,
         on_end: Callable[[], None] | None = None,
         recorder: Recorder | None = None,
+        bill: Bill | None = None,
     ) -> None:
         room = context.session.context - len(request.prompt)
         if room < 1:
@@ -84,7 +87,11 @@ class Stream(Iterator[Event]):
         _check_bias(request.sampling, context.session.vocabulary)
         self.bound = bound
         self._request, self._context, self._detokeniser = request, context, detokeniser
-        self._session = context.session if recorder is None else Metered(context.session, recorder.target)
+        self._session = context.session
+        if bill is not None:
+            self._session = Metered(context.session, bill.target, bill.counter)
+        elif recorder is not None:
+            self._session = Metered(context.session, recorder.target)
         self._verifier = Verifier(
             context,
             self._session,
@@ -114,9 +121,9 @@ class Stream(Iterator[Event]):
         self._started = now if request.started_s is None else min(now, request.started_s)
         self._sources = {name: Watched(source, self._failed) for name, source in bound.sources.items()}
         self._notes: list[str] = []
-        self._recorder = recorder
+        self._recorder, self._bill = recorder, bill
         if recorder is not None:
-            recorder.begin(self._clock, self._started, bound.pace)
+            recorder.begin(self._clock, self._started)
         self._events = self._run()
 
     def __iter__(self) -> "Stream":
@@ -178,9 +185,13 @@ class Stream(Iterator[Event]):
         on_end, self._on_end = self._on_end, None
         if not self._ended:
             self._ended = True
+            if self._bill is not None:
+                self._bill.end()
             if self._recorder is not None:
                 self._recorder.end(self._chosen, self._notes, self.bound.pace)
             self._context.cut(len(self._request.prompt) + len(self._tokens))
+            if self.bound.tiers is not None:
+                self.bound.tiers.close()
             for source in self._sources.values():
                 source.close()
         if on_end is not None:
@@ -202,6 +213,9 @@ class Stream(Iterator[Event]):
         sources = list(self._sources.values())
         for source in sources:
             source.extend((*request.prompt, *verifier.owed))
+        if bound.tiers is not None:
+            told = None if recorder is None else recorder.proposed
+            bound.tiers.begin((*request.prompt, *verifier.owed), self._failed, self._clock, told)
         parts = Parts(self._sources, bound.rules, bound.defers, verifier)
         if recorder is not None:
             parts = recorder.timed(parts)
@@ -213,17 +227,17 @@ class Stream(Iterator[Event]):
             verifier.begin()
             if recorder is not None:
                 recorder.round_begins(len(self._context))
-            began = self._clock()
-            outcome = bound.play(parts, self._limit - self._chosen - 1, KeyedChance(request.sampling.seed, turn))
+            limit = self._limit - self._chosen - 1
+            outcome = bound.play(parts, limit, KeyedChance(request.sampling.seed, turn))
             turn += 1
             since = 0.0 if recorder is None else self._clock()
             new = verifier.keep(outcome.proposal, outcome.verdict)
             if recorder is not None:
-                recorder.accepted(since, outcome, bound.pace.decision if bound.pace else None)
-            if bound.pace is not None:
-                bound.pace.took(1000 * (self._clock() - began))
+                recorder.accepted(since, outcome, bound.pace)
             for source in sources:
                 source.extend(new)
+            if bound.tiers is not None:
+                bound.tiers.learn(outcome, new)
             self._rounds += verifier.checked is not None
             self._guessed += len(outcome.proposal)
             yield from self._emit(verifier.checked, outcome.proposal, outcome.verdict)
@@ -297,6 +311,9 @@ class Stream(Iterator[Event]):
             seed=self._request.seed,
             draft_passes=self._draft_passes() - self._passes_before,
             notes=tuple(self._notes),
+            processor_s=None if self._bill is None else self._bill.processor_s,
+            energy=None if self._bill is None else self._bill.energy,
+            answered_by=self._request.answered_by,
         )
 
     def _failed(self, called: str, error: Exception) -> None:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from time import perf_counter
 from typing import Final
 
+from foretell.draft.copy import KINDS
 from foretell.draft.lookup import LENGTHS, Lookup
 from foretell.draft.sources import free
 from foretell.profile.counts import WIDTHS, SourceCounts, Tally
@@ -19,7 +20,7 @@ _TIMED: Final = 16  # places whose proposals are timed together: one alone takes
 
 @dataclass(slots=True)
 class Replay:
-    """A source over one text. offers: see `play`. matches: of lookup, by class of match length."""
+    """A source over one text. offers: see `play`. matches: see `foretell.profile.counts.SourceCounts`."""
 
     offers: list[Offer] = field(default_factory=list)
     matches: dict[int, Tally] = field(default_factory=dict)
@@ -44,6 +45,10 @@ def replay(name: str, text: Text, width: int = WIDTHS[-1]) -> Replay:
                 right = Tally(1, int(bool(here.right)), matcher.match_length)
                 out.matches[shortest] = added(out.matches.get(shortest, Tally()), right)
             matcher.extend(answer[place : place + 1])
+        if name == "copy" and here.depths:
+            kind = KINDS.index(proposal.guesses[0].chance)
+            right = Tally(1, int(proposal.guesses[0].token == answer[place]), proposal.guesses[0].chance)
+            out.matches[kind] = added(out.matches.get(kind, Tally()), right)
         source.extend(answer[place : place + 1])
     pieces = [times[i : i + _TIMED] for i in range(0, len(times), _TIMED)]
     if pieces:

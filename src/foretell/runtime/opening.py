@@ -17,6 +17,8 @@ from foretell.profile.prompts import Prompt
 from foretell.profile.record import added
 from foretell.profile.spread import Spread
 from foretell.profile.store import Profiles
+from foretell.runtime import draft_name
+from foretell.runtime.calibration import FOLDER
 from foretell.runtime.drafter import Drafter
 from foretell.runtime.measure import measure
 from foretell.runtime.measure_plan import PASSES, QUICK, Plan
@@ -46,10 +48,11 @@ class Opening:
         beside: Backend | None = None,
         form: Form = (0, ""),
         frequent: Sequence[int] = (),
+        called: str = "",
     ) -> Backend:
         """A loaded model in a form; one `beside` another shares its threads.
 
-        frequent: tokens that a cut vocabulary begins with.
+        frequent: tokens that a cut vocabulary begins with. called: its name, when that says more than the model.
         """
         if name_or_path == "toy":
             from foretell.backend.toy import ToyBackend  # noqa: PLC0415 — only when it is asked for
@@ -64,7 +67,7 @@ class Opening:
         digest = store.digest(path, self.progress)
         return NativeBackend(
             path,
-            chosen,
+            called or chosen,
             digest,
             cache_dir=store.cache.root,
             threads=self.threads,
@@ -83,13 +86,18 @@ class Opening:
         from foretell.models.store import Store  # noqa: PLC0415
 
         store = Store(self.cache_dir)
-        names = [store.catalogue.default if each is None else str(each) for each in (target, draft)]
+        names = [store.catalogue.default if target is None else str(target), draft_name.parse(str(draft))[0]]
         ours, theirs = (store.resolve(each, self.progress, self.pull) for each in names)
         pairing.check_pair(ours, theirs, store.cache.root / "tokenizers")
 
     def drafter(self, name_or_path: str | Path, target: Backend) -> Drafter:
-        """A draft model for a target; raises ForetellError when their tokens differ."""
-        drafter = Drafter(lambda form: self.open(name_or_path, target, form, drafter.frequent), self.costs)
+        """A draft model for a target; raises ForetellError when their tokens differ.
+
+        Its name may say a form (`foretell.runtime.draft_name`): then it has that one, whatever pipelines ask for.
+        """
+        called = str(name_or_path)
+        name, form = draft_name.parse(called)
+        drafter = Drafter(lambda asked: self.open(name, target, form or asked, drafter.frequent, called), self.costs)
         try:
             check_same_tokens(target, drafter.backend())
         except BaseException:
@@ -123,6 +131,13 @@ class Opening:
         from foretell.models.cache import Cache  # noqa: PLC0415 — see `open`
 
         return Profiles(Cache(self.cache_dir).folder("profiles"))
+
+    @property
+    def calibrations(self) -> Path:
+        """Where calibrations are kept."""
+        from foretell.models.cache import Cache  # noqa: PLC0415 — see `open`
+
+        return Cache(self.cache_dir).folder(FOLDER)
 
     def measure(
         self,

@@ -1,30 +1,31 @@
 """Who guesses in a round, and how many tokens: decided each round for all paced sources of a pipeline together.
 
-A round's options are the target alone, some copied guesses of one source, or some steps of one draft model
-(`foretell.cost.choice`). The one with the largest value is taken: tokens that it is expected to give, less what its
-time is worth at the recent rate. Whatever is tried, a generation can lose only so much against the target alone, even
-when every guess is wrong: `room_ms`. Chances are learned (`chances`); costs were measured before and stay as they are,
-so what a pipeline of class `distribution` says depends on its seed alone. What the clock says only scales what is
-predicted for people.
+A round's options are the target alone, some guesses of its free sources (`foretell.cost.forest`: one tree of all that
+they offer), or some steps of one draft model (`foretell.cost.choice`). The one with the largest value is taken: tokens
+that it is expected to give, less what its time is worth at the recent rate. Whatever is tried, a generation can lose
+only so much against the target alone, even when every guess is wrong: `room_ms`. Chances are learned (`chances`); costs
+were measured before and stay as they are, so what a pipeline of class `distribution` says depends on its seed alone.
+What the clock says only scales what is predicted for people.
 """
 
 from bisect import bisect_right
+from collections import deque
 from collections.abc import Sequence
 from math import inf
 from typing import Final, Literal, NamedTuple, Protocol
 
-from foretell.cost.choice import NO_STEPS, ROW_MARGIN, Steps, charged, copies
+from foretell.cost.choice import NO_STEPS, ROW_MARGIN, Steps, best_rate, charged, copies
 from foretell.cost.facts import Facts
-from foretell.runtime.chances import Doubts, Matches
+from foretell.cost.forest import NONE, Offer, forest
+from foretell.runtime.chances import LOOKUP, Doubts, Kinds, Matches
 
 RATE_FADE: Final = 0.85  # per round: a memory of about 6
-# What a generation may lose against the target alone, when all guesses are wrong: so many ms, and this share of its
-# time. A little below the 60 ms and 0.02 that are promised.
-GRACE_MS: Final = 48.0
+# What a generation may lose against the target alone, when all guesses are wrong: so many ms, and this share of what
+# the target alone takes for the tokens that are there. Below the 60 ms and 0.02 that are promised of every answer, as
+# passes usually take some percent longer than measured, and so that an answer of 14 tokens loses 5 % at most.
+GRACE_MS: Final = 46.0
 SHARE: Final = 0.0195
-# Tokens that an answer is taken to have, if it may have so many: else a draft model that reads a prompt of 100 tokens
-# would be affordable when half of the answer is over. An answer that ends sooner may lose the difference too.
-SOON: Final = 96
+LOG: Final = 200  # changes of mind of a generation that are kept: the newest
 DRIFT_STEP: Final = 0.1  # per round, of the log
 ODD: Final = 3.0  # times as long as expected, or as short: more says nothing about the machine
 PIECE: Final = 64  # tokens of text after which costs are looked up again
@@ -33,7 +34,7 @@ PIECE: Final = 64  # tokens of text after which costs are looked up again
 class Decision(NamedTuple):
     """What a round does, and why.
 
-    source: whose guesses were chosen, "" for the target alone. guesses: granted, at most.
+    source: whose guesses were chosen, several joined with "+", "" for the target alone. guesses: granted, at most.
     expected_tokens: that the round gives, the target's own included. expected_ms: that it takes, guesses included.
     reason: for people, a few words.
     """
@@ -77,8 +78,13 @@ class Copier(Protocol):
         """What its guesses are labelled with."""
         ...
 
-    def reach(self, limit: int) -> Sequence[float]:
-        """Of each guess that it has now, at most `limit`, the chance that it and all that it hangs on are right."""
+    @property
+    def rank(self) -> int:
+        """Of sources that guess the same, the one of the highest rank has most to go by."""
+        ...
+
+    def offer(self, limit: int) -> Offer:
+        """The guesses that it has now, at most `limit`."""
         ...
 
 
@@ -112,7 +118,8 @@ class Pace:
     Attributes:
         costs: ms of a round's pass over 1, 2, ... rows, as decisions charge it. ms, tokens: of all rounds so far, at
         these costs. rounds: how many. plain_rounds: those of the target alone, although there were guesses to try.
-        decision: of the present or last round. log: changes of mind so far.
+        decision: of the present or last round. log: the newest changes of mind in this generation, at most LOG.
+        forgotten: how many came before these.
         drift: how much slower than measured the machine is at present; for predictions only.
     """
 
@@ -122,7 +129,9 @@ class Pace:
         self.ms = self.tokens = 0.0
         self.rounds = self.plain_rounds = 0
         self.decision: Decision | None = None
-        self.log: list[Change] = []
+        self.log: deque[Change] = deque(maxlen=LOG)
+        self.forgotten = 0
+        self._earlier = 0  # rounds of earlier generations
         self.drift = 1.0
         self._matches: dict[str, Matches] = {}
         self._doubts: dict[str, Doubts] = {}
@@ -130,12 +139,13 @@ class Pace:
         self._drafters: list[Drafter] = []
         self._recent = 1.0, self.costs[0]  # tokens, ms
         self._saved_ms = 0.0  # against the target alone, in this generation
-        self._plain_ms = 0.0  # that the target alone would have taken for it
-        self._least_ms = 0.0  # that it takes for the shortest answer that is reckoned with
+        self._plain_ms = 0.0  # that the target alone would have taken for it so far
         self._length = self._costs_from = 0  # tokens of text; where costs were looked up
         self._planned = False
-        self._chosen: Copier | Drafter | None = None
-        self._steps: int | Steps = 0
+        self._taken: dict[Copier, Sequence[int]] = {}  # of free sources, which of the guesses that they offered
+        self._rows_taken = 0  # guesses of free sources in the pass
+        self._chosen: Drafter | None = None
+        self._steps = NO_STEPS
         self._round_ms, self._guesses = 0.0, 0
         self._expected_ms = self.costs[0]
         self._margin_ms = ROW_MARGIN * facts.target(1)  # per guess, in `costs` beside what is measured
@@ -149,12 +159,12 @@ class Pace:
     @property
     def room_ms(self) -> float:
         """Ms that may be lost now, so that the generation stays within what it may lose; less than 0 when too late."""
-        return GRACE_MS + SHARE * max(self._plain_ms, self._least_ms) + self._saved_ms - self._round_ms
+        return GRACE_MS + SHARE * self._plain_ms + self._saved_ms - self._round_ms
 
-    def matches(self, name: str, measured: Sequence[tuple[int, float, float]] = ()) -> Matches:
-        """What was learned of the free source of this name; at first, what was measured of it."""
+    def matches(self, name: str, measured: Sequence[tuple[int, float, float]] = (), kinds: Kinds = LOOKUP) -> Matches:
+        """What was learned of the free source of this name; at first, what was measured of its kinds of guesses."""
         if name not in self._matches:
-            self._matches[name] = Matches(measured)
+            self._matches[name] = Matches(measured, kinds)
         return self._matches[name]
 
     def doubts(self, name: str, prior: Sequence[tuple[float, float, float]]) -> Doubts:
@@ -165,11 +175,13 @@ class Pace:
 
     def begin(self, copiers: Sequence[Copier], drafters: Sequence[Drafter]) -> None:
         """A generation begins, with these sources."""
-        self._copiers, self._drafters = list(copiers), list(drafters)
-        self._planned, self._chosen = False, None
-        self._saved_ms = self._plain_ms = self._round_ms = self._least_ms = 0.0
+        self._copiers, self._drafters = sorted(copiers, key=lambda each: each.rank), list(drafters)
+        self._planned, self._chosen, self._taken, self._rows_taken = False, None, {}, 0
+        self._saved_ms = self._plain_ms = self._round_ms = 0.0
         self._guesses = 0
         self._length = 0
+        self.log.clear()
+        self.forgotten, self._earlier = 0, self.rounds
 
     def drop(self, name: str) -> None:
         """A source failed: sources of this name are not asked any more in this generation."""
@@ -183,17 +195,25 @@ class Pace:
 
     def note(self, source: str, what: str, why: str) -> None:
         """A source changed its mind."""
-        self.log.append(Change(self.rounds + 1, source, what, why))
+        self.forgotten += len(self.log) == LOG
+        self.log.append(Change(self.rounds - self._earlier + 1, source, what, why))
 
-    def copied(self, source: Copier, limit: int) -> int:
-        """How many guesses of a free source this round takes, if it was chosen."""
+    def plan(self, limit: int) -> Decision:
+        """What the coming round does, of at most so many guesses; asked once more it says the same."""
         self._plan(limit)
-        return self._steps if self._chosen is source and isinstance(self._steps, int) else 0
+        if self.decision is None:
+            raise RuntimeError("a source failed while the round was planned")
+        return self.decision
+
+    def copied(self, source: Copier, limit: int) -> Sequence[int]:
+        """Which of the guesses that a free source offered this round takes, parents first."""
+        self._plan(limit)
+        return self._taken.get(source, NONE)
 
     def stepped(self, source: Drafter, limit: int) -> Steps:
         """What a draft model does this round."""
         self._plan(limit)
-        return self._steps if self._chosen is source and isinstance(self._steps, Steps) else NO_STEPS
+        return self._steps if self._chosen is source else NO_STEPS
 
     def spend(self, ms: float, guesses: int = 0) -> None:
         """A draft model's own time in this round, and how many guesses it gave for that."""
@@ -206,7 +226,7 @@ class Pace:
             self._length = self._length or tokens
             return
         self._planned = False
-        guesses = self._steps if isinstance(self._steps, int) else self._guesses
+        guesses = self._rows_taken + self._guesses
         ms = self._round_ms + self.costs[min(guesses, len(self.costs) - 1)]
         plain = self.costs[0] * tokens
         self.ms += ms
@@ -224,7 +244,7 @@ class Pace:
         ratio = min(max(ms / self._expected_ms, 1 / ODD), ODD)
         self.drift *= (ratio / self.drift) ** DRIFT_STEP
 
-    def _worth(self, limit: int, reaches: Sequence[Sequence[float]]) -> float:
+    def _worth(self, limit: int, reach: Sequence[float]) -> float:
         """Tokens per ms that time is worth in this round.
 
         The recent rate; but no more than what can be had now. Else, when a copy has just ended, slow rounds would look
@@ -234,9 +254,8 @@ class Pace:
         plain = now = 1 / costs[0]
         if rate <= plain:
             return rate
-        for reach in reaches:
-            count, value = copies(reach, costs, plain)
-            now = max(now, plain * (1 + value / (1 + (sum(reach[:count]) - value))))
+        if reach:
+            now = max(now, best_rate(reach, costs))
         for drafter in self._drafters:
             steps = drafter.wish(Terms(limit, costs, plain, limit, inf))
             now = max(now, plain * (1 + steps.value / (1 + steps.tokens - steps.value)))
@@ -250,31 +269,31 @@ class Pace:
             self._costs_from = self._length
             self.costs = charged(self._facts.behind(self._length), self._rows, self._facts.overhead_ms)
         costs = self.costs
-        if not self._least_ms:
-            self._least_ms = self._plain_ms + costs[0] * min(limit, SOON)
-        self._chosen, self._steps, best = None, 0, 0.0
+        self._chosen, self._steps, best = None, NO_STEPS, 0.0
         tokens, guesses = 1.0, 0.0
         kind: Literal["plain", "copy", "model"] = "plain"
         affordable = bisect_right(costs, costs[0] + max(0.0, self.room_ms))  # rows
-        reaches = [copier.reach(limit) for copier in self._copiers]
-        offered = any(reaches)
-        rate = self._worth(limit, reaches)
-        for copier, reach in zip(self._copiers, reaches, strict=True):
-            count, value = copies(reach, costs[:affordable], rate)
-            if value > best:
-                self._chosen, self._steps, best = copier, count, value
-                kind, tokens, guesses = "copy", 1 + sum(reach[:count]), count
+        grown = forest([copier.offer(limit) for copier in self._copiers])
+        rate = self._worth(limit, grown.reach)
+        count, value = copies(grown.reach[:limit], costs[:affordable], rate)
+        if count:
+            best, kind, tokens, guesses = value, "copy", 1 + sum(grown.reach[:count]), count
         for drafter in self._drafters:
             left = min(limit, self._facts.answer_tokens)
             steps = drafter.offer(Terms(limit, costs, rate, left, self.room_ms), best)
             if steps.value > best:
                 self._chosen, self._steps, best = drafter, steps, steps.value
                 kind, tokens, guesses = "model", 1 + steps.tokens, steps.guesses
-        self.plain_rounds += offered and self._chosen is None
+        if kind == "model":
+            count = 0
+        self.plain_rounds += len(grown.reach) > 0 and kind == "plain"
+        self._rows_taken = count
+        self._taken = dict(zip(self._copiers, grown.taken(count), strict=True))
         ms = costs[0] + (tokens - 1 - best) / rate - self._margin_ms * guesses
-        most = self._steps if isinstance(self._steps, int) else self._steps.most
         name, reason = "", "no guess is worth its time"
-        if self._chosen is not None:
-            name, reason = self._chosen.name, f"worth {best:.2f} tokens more than the target alone"
+        if kind != "plain":
+            names = [copier.name for copier in self._copiers if self._taken[copier]]
+            name = "+".join(names) if self._chosen is None else self._chosen.name
+            reason = f"worth {best:.2f} tokens more than the target alone"
         self._expected_ms = ms
-        self.decision = Decision(kind, name, most, tokens, ms * self.drift, reason)
+        self.decision = Decision(kind, name, count or self._steps.most, tokens, ms * self.drift, reason)

@@ -6,7 +6,8 @@ It is told how many tokens the round may commit at most, whatever its width: tha
 from collections.abc import Sequence
 from typing import Final
 
-from foretell.accept.proposal import Proposal
+from foretell.accept.proposal import ROOT, Proposal
+from foretell.cost.forest import Offer
 from foretell.draft.source import Source
 from foretell.runtime.chances import Matches
 from foretell.runtime.pace import Pace
@@ -22,13 +23,19 @@ class PacedCopy:
         self._source, self._pace, self._width = source, pace, width
         self.matches = matches
         self._offered: Proposal | None = None
-        self._taken = self._idle = 0
+        self._taken: Sequence[int] = ()
+        self._idle = 0
         self._on = False
 
     @property
     def name(self) -> str:
         """As the source's."""
         return self._source.name
+
+    @property
+    def rank(self) -> int:
+        """See `pace.Copier`."""
+        return self.matches.rank
 
     def extend(self, tokens: Sequence[int]) -> None:
         """Learn from the last round, and go on."""
@@ -39,22 +46,21 @@ class PacedCopy:
             self._offered = None
         self._source.extend(tokens)
 
-    def reach(self, limit: int) -> Sequence[float]:
+    def offer(self, limit: int) -> Offer:
         """See `pace.Copier`."""
-        self._offered, self._taken = self._source.propose(min(limit, self._width)), 0
-        return self.matches.reach(self._offered)
+        offered = self._offered = self._source.propose(min(limit, self._width))
+        self._taken = ()
+        return Offer(offered.guesses, self.matches.chances(offered))
 
     def propose(self, limit: int) -> Proposal:
         """As many guesses as the round takes."""
-        self._taken = min(self._pace.copied(self, limit), limit)
-        if self._offered is None or not self._taken:
-            return _NONE
-        return Proposal(self._offered.guesses[: self._taken])
+        taken = self._taken = self._pace.copied(self, limit)
+        return _NONE if self._offered is None or not taken else _part(self._offered, taken)
 
     def _note(self, offered: Proposal) -> None:
         """Say when its guesses begin and cease to pay. Ceased or not, they are scored in every round."""
         self._idle = 0 if self._taken else self._idle + (len(offered) > 0)
-        on = self._taken > 0 or (self._on and self._idle < DOUBTFUL)
+        on = len(self._taken) > 0 or (self._on and self._idle < DOUBTFUL)
         if on is not self._on:
             self._on = on
             known = self.matches.chance(offered.guesses[0].chance) if len(offered) else 0.0
@@ -64,3 +70,12 @@ class PacedCopy:
     def close(self) -> None:
         """Close the source."""
         self._source.close()
+
+
+def _part(proposal: Proposal, indices: Sequence[int]) -> Proposal:
+    """Some of its guesses, each with all that it hangs on."""
+    guesses, count = proposal.guesses, len(indices)
+    if indices[-1] == count - 1:
+        return Proposal(guesses[:count])
+    places = {ROOT: ROOT} | {index: place for place, index in enumerate(indices)}
+    return Proposal(tuple([guesses[i]._replace(parent=places[guesses[i].parent]) for i in indices]))

@@ -65,6 +65,7 @@ class PacedModel:
         self.doubts = doubts
         self._source, self._reader, self._pace, self._want = source, reader, pace, want
         self._pass_ms, self._prompt_ms, self._width = pass_ms, prompt_ms, width
+        self._usual_ms = pass_ms
         self._text: list[int] = []  # that it was not told yet
         self._started = self._begun = False
         self._proposal: Proposal | None = None
@@ -103,6 +104,10 @@ class PacedModel:
             self.doubts.score(guess.chance, right)
             if not right:
                 break
+
+    def price(self, factor: float) -> None:
+        """Its passes take so many times what they usually do, from now on."""
+        self._pass_ms = self._usual_ms if factor == 1 else self._usual_ms.scaled(factor)
 
     @property
     def _unread(self) -> int:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from foretell.errors import ForetellError
 from foretell.runtime.events import Result
+from foretell.runtime.spent import Spent
 from foretell.runtime.trace import Recorder, Round
 
 
@@ -95,7 +96,11 @@ class Text:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """A recorded generation. notes: what went wrong. text: None unless the person wanted it kept."""
+    """A recorded generation.
+
+    notes: what went wrong. text: None unless the person wanted it kept. spent: what its joules follow from; None where
+    that is not known.
+    """
 
     about: About
     totals: Totals
@@ -103,6 +108,7 @@ class Run:
     changes: tuple[Change, ...] = ()
     notes: tuple[str, ...] = ()
     text: Text | None = None
+    spent: Spent | None = None
 
 
 def totals(recorder: Recorder, result: Result) -> Totals:
@@ -131,7 +137,13 @@ def totals(recorder: Recorder, result: Result) -> Totals:
     )
 
 
-def made(about: About, recorder: Recorder, result: Result, prompt: Sequence[int] | None = None) -> Run:
+def made(
+    about: About,
+    recorder: Recorder,
+    result: Result,
+    prompt: Sequence[int] | None = None,
+    spent: Spent | None = None,
+) -> Run:
     """The run of a generation that has ended. prompt: its ids, when the text is to be kept too."""
     text = None
     if prompt is not None:
@@ -143,6 +155,7 @@ def made(about: About, recorder: Recorder, result: Result, prompt: Sequence[int]
         tuple(Change(*each) for each in recorder.log),
         tuple(recorder.notes),
         text,
+        spent,
     )
 
 

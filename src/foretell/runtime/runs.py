@@ -16,9 +16,11 @@ from pathlib import Path
 from typing import Any, Final
 
 from foretell.errors import ForetellError, UsageError
+from foretell.profile.energy.joules import KINDS
 from foretell.profile.record import from_json, to_json
 from foretell.runtime.pace import Decision
 from foretell.runtime.run import About, Change, Run, Text, Totals
+from foretell.runtime.spent import Spent
 from foretell.runtime.trace import Round, Tried
 
 VERSION: Final = 1
@@ -36,6 +38,7 @@ def text(run: Run) -> str:
     lines += [{"change": to_json(each)} for each in run.changes]
     lines += [{"note": each} for each in run.notes]
     lines += [] if run.text is None else [{"text": to_json(run.text)}]
+    lines += [] if run.spent is None else [{"spent": to_json(run.spent)}]
     body = "".join(f"{json.dumps(each, separators=(',', ':'))}\n" for each in lines)
     return f"{body}{json.dumps({'end': _digest(body)})}\n"
 
@@ -65,8 +68,8 @@ def _run(lines: Sequence[Any]) -> Run:
     for line in lines[1:]:
         kind, value = next(iter(line.items())) if isinstance(line, dict) and len(line) == 1 else ("", None)
         found.setdefault(kind, []).append(value)
-    unknown = sorted(found.keys() - {"totals", "round", "change", "note", "text"})
-    if unknown or len(found.get("totals", ())) != 1 or len(found.get("text", ())) > 1:
+    unknown = sorted(found.keys() - {"totals", "round", "change", "note", "text", "spent"})
+    if unknown or len(found.get("totals", ())) != 1 or max(len(found.get(each, ())) for each in ("text", "spent")) > 1:
         raise ForetellError(f"a line is {unknown[0]!r}" if unknown else "it has not one line of totals")
     return Run(
         from_json(About, lines[0].get("about"), "about"),
@@ -75,7 +78,20 @@ def _run(lines: Sequence[Any]) -> Run:
         tuple(from_json(Change, each, f"change {i + 1}") for i, each in enumerate(found.get("change", ()))),
         tuple(from_json(str, each, f"note {i + 1}") for i, each in enumerate(found.get("note", ()))),
         from_json(Text, found["text"][0], "text") if "text" in found else None,
+        _spent(found["spent"][0], len(found.get("round", ()))) if "spent" in found else None,
     )
+
+
+def _spent(value: Any, rounds: int) -> Spent:
+    try:
+        out = from_json(Spent, value, "spent")
+    except ValueError as error:  # a range that is none
+        raise ForetellError(f"spent: {error}") from error
+    if {len(each) for each in (out.target_bytes, out.target_macs, out.draft_bytes, out.draft_macs)} != {rounds}:
+        raise ForetellError(f"spent is not of {rounds} rounds")
+    if out.kind not in KINDS:
+        raise ForetellError(f"spent.kind is {out.kind!r}, expected one of {', '.join(KINDS)}")
+    return out
 
 
 def read(path: Path) -> Run:

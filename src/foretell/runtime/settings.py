@@ -32,6 +32,7 @@ class Options(TypedDict, total=False):
     pipeline: Pipeline | None
     grammar: Grammar | None
     logit_bias: Mapping[int, float] | None
+    quality_budget: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,11 +45,13 @@ class Settings:
     stop: strings that end the text; they are not part of it.
     logprobs: how many alternatives each event carries.
     speculation: whether guesses are checked along. At the levels it changes the speed, never the text.
-    level: O0 to O3, how much is done for speed; see `foretell.passes.levels`.
+    level: O0 to O3, how much is done for speed; Oe: for fewer joules; see `foretell.passes.levels`.
     pipeline: what to run instead of what the level says.
     grammar: what the text has to be; it may be cut off by max_tokens, the context or a stop string.
     logit_bias: what is added to the logits of these tokens, from -100 to 100, or minus infinity to ban one. Of at most
         1024 tokens. A grammar goes before: where it leaves banned tokens only, one of them comes.
+    quality_budget: how much accuracy may be lost, as a share from 0 to 1; None: nothing. What a calibration certifies
+        for it is left to the small model.
     """
 
     max_tokens: int | None = 512
@@ -65,6 +68,7 @@ class Settings:
     pipeline: Pipeline | None = None
     grammar: Grammar | None = None
     logit_bias: Mapping[int, float] | None = None
+    quality_budget: float | None = None
 
     def __post_init__(self) -> None:
         if self.max_tokens is not None and self.max_tokens < 1:
@@ -76,6 +80,8 @@ class Settings:
             check(self.pipeline)
             check_temperature(self.pipeline, self.temperature)
             self._check_constrained(self.pipeline)
+        if self.quality_budget is not None:
+            self._check_budget(self.quality_budget)
         if "" in self.stops:
             raise UsageError("a stop string is empty, must have at least one character")
         self.sampling(self.seed or 0)
@@ -88,6 +94,20 @@ class Settings:
             raise UsageError(
                 f"pipeline {pipeline.name} does not keep to a grammar: write verify(..., constrained=true) in it"
             )
+
+    def _check_budget(self, budget: float) -> None:
+        """A calibration knows nothing of whatever changes how models answer."""
+        if not 0 < budget < 1:
+            raise UsageError(f"quality-budget is {budget:g}, must be a share between 0 and 1, such as 0.05")
+        changed = {
+            "pipeline": self.pipeline is not None,
+            "grammar": self.grammar is not None,
+            "logit-bias": bool(self.logit_bias),
+            "repeat-penalty": self.repeat_penalty != 1,
+        }
+        for name, given in changed.items():
+            if given:
+                raise UsageError(f"quality-budget does not go with {name}: no calibration was made so; leave one out")
 
     @property
     def stops(self) -> tuple[str, ...]:

@@ -16,6 +16,7 @@ from foretell.runtime.clock import Clock
 from foretell.runtime.meter import Meter
 from foretell.runtime.pace import Change, Decision, Pace
 
+Moved = tuple[int, int, int, int]  # bytes and multiply-adds of the target's passes, and of the draft model's
 Tried = tuple[int, int, str, float]  # of a guess: token, parent (index of an earlier one, or ROOT), source, chance
 
 
@@ -60,6 +61,10 @@ class Marks(NamedTuple):
     rows: int
     draft_passes: int
     draft_rows: int
+    bytes: int
+    macs: int
+    draft_bytes: int
+    draft_macs: int
 
 
 class Recorder:
@@ -71,7 +76,8 @@ class Recorder:
     Attributes:
         clock: of the stream. target: counts the target's passes. started: when the request came, by the clock.
         begun, prompt, final: marks when there was a stream, when the prompt was read, and at the end.
-        rounds: those that came as far as their tokens. reused: tokens of the prompt that did not have to be read.
+        rounds: those that came as far as their tokens. moved: what their passes read and multiplied.
+        reused: tokens of the prompt that did not have to be read.
         first: the token that the prompt's pass chose. chosen: how many the model chose in all.
         notes: what went wrong, in words. log: changes of mind (`foretell.runtime.pace.Change`).
     """
@@ -84,6 +90,7 @@ class Recorder:
         self.prompt: Marks | None = None
         self.final: Marks | None = None
         self.rounds: list[Round] = []
+        self.moved: list[Moved] = []
         self.reused = self.chosen = 0
         self.first: int | None = None
         self.notes: Sequence[str] = ()
@@ -94,11 +101,15 @@ class Recorder:
         self._context = 0
         self._outcome: Outcome | None = None
         self._decision: Decision | None = None
-        self._logged = 0  # changes of mind before this generation
 
-    def begin(self, clock: Clock, started: float, pace: Pace | None) -> None:
+    def restart(self) -> None:
+        """Forget a stream that was given up: another one answers the request."""
+        fresh = Recorder(self.draft)
+        fresh.target = self.target
+        vars(self).update(vars(fresh))
+
+    def begin(self, clock: Clock, started: float) -> None:
         """A stream was made."""
-        self._logged = 0 if pace is None else len(pace.log)
         self.clock = self.target.clock = self.draft.clock = clock
         self.started = started
         self.begun = self._marks()
@@ -123,16 +134,22 @@ class Recorder:
         marks = self._close()
         self._before, self._context = marks, context
 
-    def accepted(self, since: float, outcome: Outcome, decision: Decision | None) -> None:
+    def accepted(self, since: float, outcome: Outcome, pace: Pace | None) -> None:
         """The round has its tokens. since: when committing them began."""
-        self._accept_s += self.clock() - since
-        self._outcome, self._decision = outcome, decision
+        now = self.clock()
+        self._accept_s += now - since
+        self._outcome = outcome
+        if pace is not None and self._before is not None:
+            self._decision = pace.decision
+            pace.took(1000 * (now - self._before.now))
 
     def end(self, chosen: int, notes: Sequence[str], pace: Pace | None) -> None:
         """The generation is over."""
         self.back()
         self.chosen, self.notes = chosen, tuple(notes)
-        self.log = () if pace is None else tuple(pace.log[self._logged :])
+        self.log = () if pace is None else tuple(pace.log)
+        if pace is not None and pace.forgotten:
+            self.log = (Change(0, "", "left out", f"{pace.forgotten} earlier changes of mind"), *self.log)
         self.final = self._close()
 
     def timed(self, parts: Parts) -> Parts:
@@ -168,6 +185,10 @@ class Recorder:
             target.rows,
             draft.passes,
             draft.rows,
+            target.bytes,
+            target.macs,
+            draft.bytes,
+            draft.macs,
         )
 
     def _close(self) -> Marks:
@@ -193,6 +214,14 @@ class Recorder:
                     verdict.path,
                     verdict.bonus,
                     self._decision,
+                )
+            )
+            self.moved.append(
+                (
+                    marks.bytes - before.bytes,
+                    marks.macs - before.macs,
+                    marks.draft_bytes - before.draft_bytes,
+                    marks.draft_macs - before.draft_macs,
                 )
             )
         self._before = self._outcome = self._decision = None

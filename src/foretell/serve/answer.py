@@ -27,9 +27,15 @@ class Answer:
         return round((result.acceptance or 0) * result.guessed)
 
     def usage(self) -> dict[str, Any]:
-        """OpenAI's counts. A prediction's tokens are here the guesses of all sources."""
+        """OpenAI's counts. A prediction's tokens are here the guesses of all sources.
+
+        Joules, and who answered if it was not the target alone, are fields more, which OpenAI's clients keep as they
+        keep all that they don't know.
+        """
         result, accepted = self.result, self.accepted
         written = len(result.tokens)
+        who = {} if result.answered_by == "target" else {"answered_by": result.answered_by}
+        energy = {} if result.energy is None else {"energy": result.energy.to_json()}
         return {
             "prompt_tokens": result.prompt_tokens,
             "completion_tokens": written,
@@ -39,6 +45,8 @@ class Answer:
                 "accepted_prediction_tokens": accepted,
                 "rejected_prediction_tokens": result.guessed - accepted,
             },
+            **energy,
+            **who,
         }
 
     def figures(self) -> dict[str, Any]:

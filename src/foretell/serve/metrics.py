@@ -54,6 +54,11 @@ class Metrics:
         self._rows = Histogram("foretell_rows", "Rows of these passes.", registry=registry, buckets=ROWS)
         self._free_rows = counter("free_rows", "Rows beside the first that these passes had for nothing.")
         self._used = counter("free_rows_used", "How many of those held a guess.")
+        self._joules = counter("joules", "Energy of generations by who says so; see `foretell energy`.", "kind")
+        self._processor_s = counter("processor_seconds", "Processor time of generations, of all threads.")
+        self._changes = counter(
+            "changes", "What generations changed while they ran, such as tiers, by what it was.", "what"
+        )
         self._ledger = counter("ledger_seconds", "Where the time of generations went.", "part")
         self._queue_s = seconds("queue", "Time that requests waited.")
         self._first_s = seconds("first_token", "From the start of computing to the first token.")
@@ -82,7 +87,12 @@ class Metrics:
             self._tokens.labels(source).inc(count)
         for each in recorder.rounds:
             self._round(each)
+        for change in recorder.log:
+            self._changes.labels(change.what).inc()
         self._spent(totals(recorder, result))
+        self._processor_s.inc(result.processor_s or 0.0)
+        if result.energy is not None:
+            self._joules.labels(result.energy.kind).inc(result.energy.value or 0.0)
         self._queue_s.observe(answer.queue_s)
         self._response_s.observe(result.response_s)
         if result.first_token_s is not None:

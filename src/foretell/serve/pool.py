@@ -20,12 +20,12 @@ class Pool:
     """Contexts between requests, the least recently used first. For one thread.
 
     Args:
-        model: whose contexts. tokens: that are kept in all; contexts beyond are forgotten.
+        model: whose contexts. tokens: that are kept in all; contexts beyond are forgotten. level: of all requests.
         most: contexts that are kept.
     """
 
-    def __init__(self, model: Model, tokens: int, most: int = 16) -> None:
-        self._model, self._tokens, self._most = model, tokens, most
+    def __init__(self, model: Model, tokens: int, most: int = 16, level: str = "O2") -> None:
+        self._model, self._tokens, self._most, self._level = model, tokens, most, level
         self._seats: list[Seat] = []
 
     def __len__(self) -> int:
@@ -48,13 +48,13 @@ class Pool:
             if alike > 0 and alike >= length:
                 best, length = seat, alike
         if best is None:
-            return Seat(Context(self._model.session), self._model.pace())
+            return Seat(Context(self._model.session), self._model.pace(self._level))
         if length == len(best.context):
             self._seats.remove(best)
             return best
         self._seats.remove(best)
         self._seats.append(best)
-        return Seat(best.context.fork(length), self._model.pace())
+        return Seat(best.context.fork(length), self._model.pace(self._level))
 
     def give(self, seat: Seat) -> None:
         """A context back, as it is now."""

@@ -1,11 +1,12 @@
 """From a request to a job in the queue: everything about requests that is not HTTP."""
 
 import hashlib
+from dataclasses import replace
 from pathlib import Path
 
 from foretell import __version__
 from foretell.api import Model
-from foretell.errors import ForetellError
+from foretell.errors import ForetellError, UsageError
 from foretell.runtime.history import checked_text
 from foretell.runtime.settings import Settings
 from foretell.runtime.written import Written
@@ -30,13 +31,19 @@ class Service:
         limits: of requests.
         level: O0 to O3, for all of them.
         keep_tokens: tokens of earlier requests that are kept.
+        quality_budget: how much accuracy may be lost where a calibration certifies that; None: nothing.
 
     Attributes:
         name: what requests call the model. fingerprint: what texts depend on besides requests, as a word.
         waiting: the queue. metrics: what was counted.
     """
 
-    def __init__(self, model: Model, limits: Limits, *, level: str, keep_tokens: int) -> None:
+    def __init__(
+        self, model: Model, limits: Limits, *, level: str, keep_tokens: int, quality_budget: float | None = None
+    ) -> None:
+        if quality_budget is not None:
+            model.calibration().certificate(quality_budget)  # or nothing is served
+        self.quality_budget = quality_budget
         self.model, self.limits, self.level = model, limits, level
         self.name = public_name(model.name)
         key = hashlib.sha256(f"{__version__} {model.backend.key}".encode()).hexdigest()
@@ -44,7 +51,9 @@ class Service:
         self.waiting = Waiting[Job](limits.queue)
         self._written = Written(model.backend.codec, REMEMBERED_CHARACTERS)
         self._grammars = Grammars()
-        self._pool = Pool(model, keep_tokens)
+        if model.drafter is not None:
+            model.drafter.tokens = keep_tokens
+        self._pool = Pool(model, keep_tokens, level=level)
         self.metrics = Metrics(
             model.free_rows,
             waiting=lambda: len(self.waiting),
@@ -70,7 +79,7 @@ class Service:
         check_model(ask.model, self.name)
         try:
             grammar = None if ask.format is None else self._grammars.made(*ask.format)
-            settings = Settings(**(ask.options | {"level": self.level, "grammar": grammar}))
+            settings = self._budgeted(ask, Settings(**(ask.options | {"level": self.level, "grammar": grammar})))
             ids, rendered = self._encoded(ask)
         except ForetellError as error:
             raise Refusal(400, str(error), code="invalid_value") from error
@@ -111,6 +120,17 @@ class Service:
         self._worker.join()
         self._pool.close()
         self._grammars.close()
+
+    def _budgeted(self, ask: Ask, settings: Settings) -> Settings:
+        """The same within the quality budget; as they are where no calibration was made for such requests."""
+        if self.quality_budget is None or not ask.messages:
+            return settings
+        try:
+            wanted = replace(settings, quality_budget=self.quality_budget)
+            self.model.certified(wanted)
+        except UsageError:
+            return settings
+        return wanted
 
     def _encoded(self, ask: Ask) -> tuple[list[int], str | None]:
         """A prompt's tokens, and of a conversation its text."""

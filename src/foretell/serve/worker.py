@@ -9,6 +9,7 @@ from foretell.api import Model
 from foretell.errors import ForetellError
 from foretell.runtime.loop import Stream
 from foretell.runtime.trace import Recorder
+from foretell.runtime.within import Asking
 from foretell.runtime.written import Written
 from foretell.serve.answer import Answer
 from foretell.serve.job import Job
@@ -91,6 +92,18 @@ class Worker(Thread):
 
     def _stream(self, job: Job, seat: Seat, recorder: Recorder) -> Stream:
         model = self._model
+        bill = model.bill(recorder)
         request = model.request(job.prompt.ids, job.settings, perf_counter())
+        if job.settings.quality_budget is not None:
+            asking = Asking(
+                request,
+                job.settings,
+                bill,
+                recorder=recorder,
+                seat=(seat.context, seat.pace),
+                hint=job.prompt.hint,
+                stopped=lambda: job.why is not None,
+            )
+            return model.within_budget(asking)
         bound = model.bound(job.settings, request.sampling, seat.pace, job.prompt.hint)
-        return Stream(request, seat.context, model.backend.detokeniser(), bound, recorder=recorder)
+        return Stream(request, seat.context, model.backend.detokeniser(), bound, recorder=recorder, bill=bill)

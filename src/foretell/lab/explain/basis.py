@@ -59,12 +59,12 @@ def basis(run: Run) -> Basis:
     """Of a run."""
     before = Curve.of(run.about.target.pass_ms)
     passes = [each for each in run.rounds if each.rows > 0 and each.verify_s > 0]
-    drift = _median((1000 * each.verify_s / before(each.rows) for each in passes), 1.0)
+    drift = usual((1000 * each.verify_s / before(each.rows) for each in passes), 1.0)
     rest = (each.round_s - each.verify_s - max(each.propose_s, each.draft_s) - each.reader_s for each in run.rounds)
     draft = run.about.draft
-    usual = 0.0 if draft is None else drift * Curve.of(draft.pass_ms)(1)
+    alone = 0.0 if draft is None else drift * Curve.of(draft.pass_ms)(1)
     steps = (1000 * each.draft_s / each.draft_passes for each in run.rounds if each.draft_passes and not reads(each))
-    return Basis(before, before.scaled(drift), drift, 1000 * max(0.0, _median(rest, 0.0)), _median(steps, usual))
+    return Basis(before, before.scaled(drift), drift, 1000 * max(0.0, usual(rest, 0.0)), usual(steps, alone))
 
 
 def reads(each: Round) -> bool:
@@ -86,6 +86,7 @@ def rejected(each: Round, which: Callable[[str], bool] = lambda _: True) -> int:
     return sum(1 for i, (_, _, source, _) in enumerate(each.tried) if i not in kept and which(source))
 
 
-def _median(values: Iterable[float], otherwise: float) -> float:
+def usual(values: Iterable[float], otherwise: float) -> float:
+    """The median; of nothing, what is said instead."""
     found = list(values)
     return median(found) if found else otherwise

@@ -121,7 +121,7 @@ def changes(run: Run) -> tuple[Change, ...]:
 
 def predictions(run: Run, basis: Basis) -> tuple[Prediction, ...]:
     """By the decisions, where these tell, and by the curves that were measured before."""
-    decided = [(_decided(each), _measured(each)) for each in run.rounds]
+    decided = [(_decided(each, run), _measured(each)) for each in run.rounds]
     curves = [(_expected(each, run, basis), _measured(each)) for each in run.rounds if each.rows > 0]
     found = (_prediction("decisions", decided), _prediction("curves", curves))
     return tuple(each for each in found if each is not None)
@@ -129,11 +129,12 @@ def predictions(run: Run, basis: Basis) -> tuple[Prediction, ...]:
 
 def expected(run: Run, basis: Basis) -> list[float]:
     """Milliseconds of each round by its decision, or else by the curves."""
-    return [_decided(each) or _expected(each, run, basis) for each in run.rounds]
+    return [_decided(each, run) or _expected(each, run, basis) for each in run.rounds]
 
 
-def _decided(each: Round) -> float:
-    return 0.0 if each.decision is None else each.decision.expected_ms
+def _decided(each: Round, run: Run) -> float:
+    """By its decision, if that goes by times."""
+    return 0.0 if each.decision is None or run.about.level == "Oe" else each.decision.expected_ms
 
 
 def _expected(each: Round, run: Run, basis: Basis) -> float:

@@ -9,6 +9,7 @@ from foretell.lab.explain.basis import Basis, basis
 from foretell.lab.explain.bounds import BreakEven, Chain, break_even, perfect
 from foretell.lab.explain.choices import Deciding, Kind, Prediction, changes, deciding, kinds, predictions
 from foretell.lab.explain.earned import Balance, earned
+from foretell.lab.explain.energy import Energy, energy
 from foretell.lab.explain.ledger import Part, ledger
 from foretell.profile.record import to_json
 from foretell.runtime.run import Change, Run
@@ -19,6 +20,8 @@ EXACT: Final = 1e6  # larger numbers keep all digits
 @dataclass(frozen=True, slots=True)
 class Explanation:
     """Of a run. perfect: a draft that is always right and costs nothing; perfect_draft: one of the draft's cost.
+
+    energy: None where it is not known what passes read.
 
     mean_rows: of the target's passes; filled: how many of the free rows that is, as a share.
     """
@@ -37,6 +40,7 @@ class Explanation:
     deciding: Deciding | None
     mean_rows: float
     advice: tuple[Advice, ...]
+    energy: Energy | None
 
     @property
     def filled(self) -> float:
@@ -87,6 +91,7 @@ class Explanation:
             "predictions": self.predictions,
             "deciding": self.deciding,
             "advice": self.advice,
+            "energy": None if self.energy is None else self.energy.to_json(),
         }
         return {name: _plain(value) for name, value in whole.items()}
 
@@ -111,6 +116,7 @@ def explain(run: Run) -> Explanation:
         deciding=deciding(run),
         mean_rows=sum(passes) / len(passes) if passes else 0.0,
         advice=advice(run, base, parts, seen, balance),
+        energy=energy(run, base, {each.source: each.chain for each in seen}),
     )
 
 

@@ -17,6 +17,7 @@ from foretell.runtime.loop import Stream
 from foretell.runtime.run import About, Known, Run, made
 from foretell.runtime.runs import Runs, write
 from foretell.runtime.settings import Options, Settings
+from foretell.runtime.spent import spent
 from foretell.runtime.trace import Recorder
 
 
@@ -78,7 +79,8 @@ def recorded(
         origin=facts.origin,
         settings=_settings(settings, result.seed),
     )
-    return made(about, recorder, result, stream.prompt if told else None)
+    taken = spent(facts.energy, result, recorder, DRAFT)
+    return made(about, recorder, result, stream.prompt if told else None, taken)
 
 
 def _draft(model: Model, backend: Backend) -> Known:

@@ -1,15 +1,15 @@
 """An explanation as one HTML page that needs nothing else: plots as inline SVG, style and a little script inside."""
 
-from collections.abc import Iterable, Sequence
 from datetime import datetime
-from importlib import resources
 from pathlib import Path
 
 from foretell.errors import ForetellError
 from foretell.lab.explain import plots
+from foretell.lab.explain.energy_card import energy_card, tile
 from foretell.lab.explain.explanation import Explanation
-from foretell.lab.explain.svg import Markup, joined, tag
 from foretell.lab.explain.words import ms_text, speed, times
+from foretell.lab.page.parts import card, document, key, resource, table
+from foretell.lab.page.svg import Markup, joined, tag
 
 
 def write_page(path: Path, said: Explanation) -> None:
@@ -29,6 +29,8 @@ def page(said: Explanation) -> str:
         cards += [_places(said), _calibration(said), _earned(said)]
     if said.run.rounds:
         cards += [_decisions(said), _foretold(said)]
+    if said.energy is not None:
+        cards.append(energy_card(said, said.energy))
     cards.append(_advice(said))
     body = tag(
         "main",
@@ -38,16 +40,7 @@ def page(said: Explanation) -> str:
         tag("div", *cards, class_="grid"),
         _footer(said),
     )
-    head = tag(
-        "head",
-        tag("meta", charset="utf-8"),
-        tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
-        tag("title", f"{title}: a run explained"),
-        tag("style", Markup(_resource("page.css"))),
-    )
-    script = tag("script", Markup(_resource("page.js")))
-    html = tag("html", head, tag("body", body, tag("div", "", id="tip"), script), lang="en")
-    return f"<!DOCTYPE html>\n{html}\n"
+    return document(f"{title}: a run explained", body, resource("foretell.lab.explain", "explain.css"))
 
 
 def _header(said: Explanation, title: str) -> Markup:
@@ -72,6 +65,8 @@ def _tiles(said: Explanation) -> Markup:
         (ms_text(1000 * totals.first_token_s) if totals.first_token_s is not None else "–", "to the first token"),
         (ms_text(1000 * totals.whole_s), f"for {totals.prompt_tokens:,} + {totals.tokens:,} tokens"),
     ]
+    if said.energy is not None:
+        shown.append(tile(said.energy))
     return tag(
         "div", *(tag("div", tag("b", big), tag("span", small), class_="tile") for big, small in shown), class_="tiles"
     )
@@ -88,11 +83,11 @@ def _ledger(said: Explanation) -> Markup:
         for i, part in enumerate(said.ledger)
         if part.ms > 0
     ]
-    return _card(
+    return card(
         "Where the time went",
         "The parts add up to the time from the request to the last token. Red is what rejected guesses cost.",
         tag("div", plots.ledger_bar(said), class_="plot"),
-        _table(("part", "time", "share", ""), rows, soft=(3,)),
+        table(("part", "time", "share", ""), rows, soft=(3,)),
         wide=True,
     )
 
@@ -100,18 +95,18 @@ def _ledger(said: Explanation) -> Markup:
 def _timeline(said: Explanation) -> Markup:
     classes = plots.colours(said)
     names = {kind.name: "target alone" if kind.name == "plain" else kind.name for kind in said.kinds}
-    return _card(
+    return card(
         "Rounds",
         "Each block is a round: as wide as it took, as high as it gave tokens, coloured by who guessed.",
         tag("div", plots.timeline(said), class_="plot"),
-        _key((classes[kind], name) for kind, name in names.items()),
+        key((classes[kind], name) for kind, name in names.items()),
         wide=True,
     )
 
 
 def _curve(said: Explanation) -> Markup:
     base = said.basis
-    return _card(
+    return card(
         "A pass over n rows",
         f"Line: measured before, times {base.drift:.2f}, this run's speed. Dots: medians of this run. "
         f"Passes had {said.mean_rows:.1f} rows, {said.filled:.0%} of the free ones.",
@@ -121,7 +116,7 @@ def _curve(said: Explanation) -> Markup:
 
 def _ceiling(said: Explanation) -> Markup:
     rows = [(name, value, speed(value), style) for name, value, style in ceiling(said)]
-    return _card(
+    return card(
         "What is possible here",
         "Tokens per second behind the prompt, modelled from T(n). In brackets: guesses of a round.",
         plots.bars(rows),
@@ -149,21 +144,21 @@ def _places(said: Explanation) -> Markup:
     names = [
         (classes[each.source], f"{each.source} (pays from {_share(needs[each.source])} on)") for each in said.acceptance
     ]
-    return _card(
+    return card(
         "Acceptance by place",
         "Larger dots stand for more guesses; dotted lines are where a source breaks even.",
         plots.places(said),
-        _key(names),
+        key(names),
     )
 
 
 def _calibration(said: Explanation) -> Markup:
     classes = plots.colours(said)
-    return _card(
+    return card(
         "Were sources as right as they thought?",
         "On the diagonal they were; above it they were right more often.",
         plots.calibration(said),
-        _key((classes[each.source], each.source) for each in said.acceptance),
+        key((classes[each.source], each.source) for each in said.acceptance),
     )
 
 
@@ -189,12 +184,12 @@ def _earned(said: Explanation) -> Markup:
         )
     balance = said.balance
     head = ("source", "kept", "right", "must be", "at best", "saved", "rows", "draft", "earned")
-    return _card(
+    return card(
         "What each source earned",
         f"The target alone would have taken {ms_text(balance.plain_ms)} for these {balance.tokens:,} tokens, the "
         f"rounds took {ms_text(balance.actual_ms)}. Saved: rounds that kept guesses stand for; rows and draft: what "
         "they cost.",
-        _table(head, rows),
+        table(head, rows),
         wide=True,
     )
 
@@ -215,16 +210,16 @@ def _decisions(said: Explanation) -> Markup:
         ]
         for kind in said.kinds
     ]
-    parts = [_table(("who guessed", "rounds", "tokens", "tokens/s", "why"), rows, left=(4,), soft=(4,))]
+    parts = [table(("who guessed", "rounds", "tokens", "tokens/s", "why"), rows, left=(4,), soft=(4,))]
     if said.changes:
         changes = [[f"{each.round:,}", each.source, each.what, each.why] for each in said.changes]
-        table = _table(("round", "source", "what", "why"), changes, left=(1, 2, 3), soft=(3,))
-        parts.append(tag("div", table, class_="scroll"))
+        listed = table(("round", "source", "what", "why"), changes, left=(1, 2, 3), soft=(3,))
+        parts.append(tag("div", listed, class_="scroll"))
     took = said.deciding
     says = "Who guessed in a round, and what changed when and why."
     if took is not None:
         says += f" Deciding took {took.median_ms:.3f} ms of a round (median; 99 of 100 below {took.p99_ms:.3f} ms)."
-    return _card("Decisions", says, *parts)
+    return card("Decisions", says, *parts)
 
 
 def _foretold(said: Explanation) -> Markup:
@@ -233,7 +228,7 @@ def _foretold(said: Explanation) -> Markup:
         f"measured / expected {each.ratio:.2f}"
         for each in said.predictions
     )
-    return _card("Expected and measured", f"Each dot is a round. By {says}.", plots.foretold(said))
+    return card("Expected and measured", f"Each dot is a round. By {says}.", plots.foretold(said))
 
 
 def _advice(said: Explanation) -> Markup:
@@ -247,7 +242,7 @@ def _advice(said: Explanation) -> Markup:
             else tag("div", "nothing", class_="worth none")
         )
         items.append(tag("li", worth, tag("div", tag("b", each.what), tag("span", each.why))))
-    return _card(
+    return card(
         "What would have helped",
         "Time that each would have saved in this run by itself: modelled, from what the run measured.",
         tag("ul", *items, class_="advice"),
@@ -271,32 +266,5 @@ def _footer(said: Explanation) -> Markup:
     )
 
 
-def _card(title: str, about: str, *parts: Markup, wide: bool = False) -> Markup:
-    return tag("section", tag("h2", title), tag("p", about), *parts, class_="card wide" if wide else "card")
-
-
-def _key(items: Iterable[tuple[str, str]]) -> Markup:
-    return tag("ul", *(tag("li", tag("i", "", class_=style), name) for style, name in items), class_="key")
-
-
-def _table(
-    head: Sequence[str], rows: Sequence[Sequence[str]], *, left: Sequence[int] = (), soft: Sequence[int] = ()
-) -> Markup:
-    """All columns but the first, and those of `left` and `soft`, are numbers."""
-
-    def style(column: int) -> str:
-        if column in soft:
-            return "soft"
-        return "" if column in left or not column else "n"
-
-    top = tag("tr", *(tag("th", name, class_=style(i)) for i, name in enumerate(head)))
-    lines = (tag("tr", *(tag("td", cell, class_=style(i)) for i, cell in enumerate(row))) for row in rows)
-    return tag("table", tag("thead", top), tag("tbody", *lines))
-
-
 def _share(value: float | None) -> str:
     return "–" if value is None else f"{value:.0%}"
-
-
-def _resource(name: str) -> str:
-    return (resources.files("foretell.lab.explain") / name).read_text(encoding="utf-8")

@@ -1,19 +1,18 @@
 """The page's plots, as inline SVG. Colours are classes, so that the page's style decides them."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from statistics import median
 from typing import Final
 
 from foretell.lab.explain.choices import expected, kind
 from foretell.lab.explain.explanation import Explanation
-from foretell.lab.explain.svg import Markup, Scale, number, tag, ticks
 from foretell.lab.explain.words import ms_text, plural, speed
+from foretell.lab.page.svg import Markup, Scale, picture, tag, ticks, x_axis, y_axis
 from foretell.runtime.trace import Round
 
 WIDE: Final = 1000.0
 HALF: Final = 480.0
-UNIT: Final = 24.0  # room for the unit of an axis
 LINE: Final = 36.0  # height of a bar and the gap to the next
 WINDOW: Final = 8  # rounds that a speed is an average of
 # Sources by the colour that is theirs on every page; others take what is left.
@@ -32,16 +31,22 @@ def colours(said: Explanation) -> dict[str, str]:
 
 def ledger_bar(said: Explanation) -> Markup:
     """All time as one bar."""
+    parts = [(part.name, part.share, f"{ms_text(part.ms)}, {part.share:.1%}\n{part.what}") for part in said.ledger]
+    return share_bar(parts, "Shares of the run's time")
+
+
+def share_bar(shown: Sequence[tuple[str, float, str]], title: str) -> Markup:
+    """Parts of a whole as one bar: name, share, and what is said of it."""
     x, parts = 0.0, []
-    for i, part in enumerate(said.ledger):
-        width = WIDE * part.share
+    for i, (name, share, says) in enumerate(shown):
+        width = WIDE * share
         if width > 0:
-            tip = f"{part.name}: {ms_text(part.ms)}, {part.share:.1%}\n{part.what}"
+            tip = f"{name}: {says}"
             parts.append(tag("rect", x=x, y=0, width=width, height=44, class_=f"part l{i}", data_tip=tip))
-            if width > LABEL * len(part.name):
-                parts.append(tag("text", part.name, x=x + 8, y=27, class_="inbar"))
+            if width > LABEL * len(name):
+                parts.append(tag("text", name, x=x + 8, y=27, class_="inbar"))
         x += width
-    return _svg(WIDE, 44, parts, "Shares of the run's time")
+    return picture(WIDE, 44, parts, title)
 
 
 LABEL: Final = 9.0  # width of a letter in a bar, with room to spare
@@ -55,7 +60,7 @@ def timeline(said: Explanation) -> Markup:
     most = max((_tokens(each) for each in run.rounds), default=1)
     y = Scale(0, most, 190, 14)
     parts = [tag("text", "tokens of a round", x=40, y=8, class_="title")]
-    parts += _y_axis(y, [t for t in ticks(most) if t == int(t)], 40, WIDE - 8)
+    parts += y_axis(y, [t for t in ticks(most) if t == int(t)], 40, WIDE - 8)
     if run.rounds:
         first = 1000 * run.rounds[0].start_s
         tip = f"before the first round: {ms_text(first)}\nprompt {ms_text(1000 * run.totals.prompt_s)}"
@@ -73,8 +78,8 @@ def timeline(said: Explanation) -> Markup:
         box = {"x": start, "y": top, "width": max(0.4, width - gap), "height": 190 - top}
         parts.append(tag("rect", **box, class_=f"round {classes[kind(each)]}", data_tip=tip))
     parts += _speeds(said, x)
-    parts += _x_axis(x, ticks(whole_ms / 1000, 10), 294, "s", 1000)
-    return _svg(WIDE, 316, parts, "Rounds over time")
+    parts += x_axis(x, ticks(whole_ms / 1000, 10), 294, "s", 1000)
+    return picture(WIDE, 316, parts, "Rounds over time")
 
 
 def _speeds(said: Explanation, x: Scale) -> list[Markup]:
@@ -101,7 +106,7 @@ def _speeds(said: Explanation, x: Scale) -> list[Markup]:
             class_="title",
         )
     ]
-    parts += _y_axis(y, ticks(high, 3), 40, WIDE - 8)
+    parts += y_axis(y, ticks(high, 3), 40, WIDE - 8)
     line = " ".join(f"{x(at):.1f},{y(rate):.1f}" for at, rate in points)
     parts.append(tag("polyline", points=line, class_="line"))
     parts.append(tag("line", x1=40, x2=WIDE - 8, y1=y(plain), y2=y(plain), class_="limit"))
@@ -122,7 +127,7 @@ def curve(said: Explanation) -> Markup:
     free = base.free_rows
     parts = [tag("rect", x=x(0.5), y=20, width=x(free + 0.5) - x(0.5), height=216, class_="free")]
     parts.append(tag("text", plural(free, "free row"), x=x(0.5) + 8, y=36, class_="axis"))
-    parts += _y_axis(y, ticks(high, 5), 44, HALF - 10)
+    parts += y_axis(y, ticks(high, 5), 44, HALF - 10)
     limit = 1.1 * base.target(1)
     parts.append(tag("line", x1=44, x2=HALF - 10, y1=y(limit), y2=y(limit), class_="limit"))
     parts.append(tag("text", "1.1 T(1)", x=HALF - 12, y=y(limit) + 14, class_="axis end"))
@@ -132,9 +137,9 @@ def curve(said: Explanation) -> Markup:
         count = len(passes[n])
         tip = f"{n} rows: {ms_text(ms)} (median of {count})\nT({n}) scaled: {ms_text(base.target(n))}"
         parts.append(tag("circle", cx=x(n), cy=y(ms), r=min(9.0, 3 + count**0.5 / 2), class_="dot", data_tip=tip))
-    parts += _x_axis(x, [n for n in (1, 2, 4, 6, 8, 10, 12, 14, 16, 24, 32) if n <= most_rows], 240, "rows")
+    parts += x_axis(x, [n for n in (1, 2, 4, 6, 8, 10, 12, 14, 16, 24, 32) if n <= most_rows], 240, "rows")
     parts.append(tag("text", "ms of a pass", x=44, y=10, class_="title"))
-    return _svg(HALF, 272, parts, "Time of a pass by rows")
+    return picture(HALF, 272, parts, "Time of a pass by rows")
 
 
 def places(said: Explanation) -> Markup:
@@ -143,7 +148,7 @@ def places(said: Explanation) -> Markup:
     most = min(MOST_PLACES, max((len(each.places) for each in said.acceptance), default=1))
     x, y = Scale(0.5, most + 0.5, 44, HALF - 10), Scale(0, 1, 236, 20)
     parts = [tag("text", "right, of guesses whose forerunners were", x=44, y=10, class_="title")]
-    parts += _y_axis(y, [0.0, 0.25, 0.5, 0.75, 1.0], 44, HALF - 10, percent=True)
+    parts += y_axis(y, [0.0, 0.25, 0.5, 0.75, 1.0], 44, HALF - 10, percent=True)
     needs = {each.source: each.needed for each in said.break_even}
     for each in said.acceptance:
         shown = [(n, c) for n, c in enumerate(each.places[:most], 1) if c.right is not None]
@@ -159,8 +164,8 @@ def places(said: Explanation) -> Markup:
             tip = f"{each.source}, guess {n}: {c.right or 0.0:.0%} right\n{c.kept} of {c.reached}"
             r = min(9.0, 3 + c.reached**0.5 / 2)
             parts.append(tag("circle", cx=x(n), cy=y(c.right or 0.0), r=r, class_=f"dot {colour}", data_tip=tip))
-    parts += _x_axis(x, list(range(1, most + 1)), 240, "place")
-    return _svg(HALF, 272, parts, "Acceptance by place")
+    parts += x_axis(x, list(range(1, most + 1)), 240, "place")
+    return picture(HALF, 272, parts, "Acceptance by place")
 
 
 MOST_PLACES: Final = 16
@@ -171,7 +176,7 @@ def calibration(said: Explanation) -> Markup:
     classes = colours(said)
     x, y = Scale(0, 1, 44, HALF - 10), Scale(0, 1, 236, 20)
     parts = [tag("text", "right", x=44, y=10, class_="title")]
-    parts += _y_axis(y, [0.0, 0.25, 0.5, 0.75, 1.0], 44, HALF - 10, percent=True)
+    parts += y_axis(y, [0.0, 0.25, 0.5, 0.75, 1.0], 44, HALF - 10, percent=True)
     parts.append(tag("line", x1=x(0), y1=y(0), x2=x(1), y2=y(1), class_="limit"))
     for each in said.acceptance:
         for c in each.thoughts:
@@ -182,8 +187,8 @@ def calibration(said: Explanation) -> Markup:
             parts.append(
                 tag("circle", cx=x(c.thought), cy=y(c.right), r=r, class_=f"dot {classes[each.source]}", data_tip=tip)
             )
-    parts += _x_axis(x, [0.0, 0.25, 0.5, 0.75, 1.0], 240, "what the source thought", percent=True)
-    return _svg(HALF, 272, parts, "Calibration")
+    parts += x_axis(x, [0.0, 0.25, 0.5, 0.75, 1.0], 240, "what the source thought", percent=True)
+    return picture(HALF, 272, parts, "Calibration")
 
 
 def foretold(said: Explanation) -> Markup:
@@ -196,15 +201,15 @@ def foretold(said: Explanation) -> Markup:
     high = 1.05 * max((max(a, b) for a, b, _, _ in pairs), default=1.0)
     x, y = Scale(0, high, 44, HALF - 10), Scale(0, high, 236, 20)
     parts = [tag("text", "ms of a round, measured", x=44, y=10, class_="title")]
-    parts += _y_axis(y, ticks(high, 5), 44, HALF - 10)
+    parts += y_axis(y, ticks(high, 5), 44, HALF - 10)
     parts.append(tag("line", x1=x(0), y1=y(0), x2=x(high), y2=y(high), class_="limit"))
     for ms, took, turn, each in pairs:
         name = classes[kind(each)]
         parts.append(
             tag("circle", cx=x(ms), cy=y(took), r=3.2, class_=f"dot faint {name}", data_tip=_tip(turn, each, ms))
         )
-    parts += _x_axis(x, ticks(high, 5), 240, "ms expected")
-    return _svg(HALF, 272, parts, "Expected and measured")
+    parts += x_axis(x, ticks(high, 5), 240, "ms expected")
+    return picture(HALF, 272, parts, "Expected and measured")
 
 
 def bars(rows: Sequence[tuple[str, float, str, str]], width: float = HALF, *, name: float = 190.0) -> Markup:
@@ -224,7 +229,7 @@ def bars(rows: Sequence[tuple[str, float, str, str]], width: float = HALF, *, na
         parts.append(tag("text", says, y=top + 22, **anchor))  # type: ignore[arg-type]  # numbers and texts
     if low < 0:
         parts.append(tag("line", x1=x(0), x2=x(0), y1=0, y2=LINE * len(rows), class_="zero"))
-    return _svg(width, LINE * max(1, len(rows)), parts, "Bars")
+    return picture(width, LINE * max(1, len(rows)), parts, "Bars")
 
 
 def _tip(turn: int, each: Round, foretold_ms: float) -> str:
@@ -254,31 +259,3 @@ def _counts(each: Round) -> Mapping[str, int]:
 
 def _tokens(each: Round) -> int:
     return len(each.kept) + (each.bonus is not None)
-
-
-def _svg(width: float, height: float, parts: Iterable[Markup], name: str) -> Markup:
-    return tag("svg", *parts, viewBox=f"0 0 {width:g} {height:g}", role="img", aria_label=name)
-
-
-def _y_axis(y: Scale, at: Iterable[float], left: float, right: float, *, percent: bool = False) -> list[Markup]:
-    out = []
-    for value in at:
-        where = y(value)
-        out.append(tag("line", x1=left, x2=right, y1=where, y2=where, class_="grid"))
-        text = f"{value:.0%}" if percent else number(value)
-        out.append(tag("text", text, x=left - 6, y=where + 4, class_="axis end"))
-    return out
-
-
-def _x_axis(
-    x: Scale, at: Sequence[float], top: float, unit: str, factor: float = 1.0, *, percent: bool = False
-) -> list[Markup]:
-    out = []
-    short = len(unit) == 1  # stands at the end of the axis, and no number there
-    for value in at:
-        text = f"{value:.0%}" if percent else number(value)
-        if not short or x.end - x(value * factor) > UNIT:
-            out.append(tag("text", text, x=x(value * factor), y=top + 12, class_="axis middle"))
-    place = (x.end, top + 12, "axis end") if short else ((x.start + x.end) / 2, top + 28, "axis middle")
-    out.append(tag("text", unit, x=place[0], y=place[1], class_=place[2]))
-    return out

@@ -12,6 +12,27 @@ def ms_text(ms: float) -> str:
     return f"{ms:.1f} ms" if abs(ms) >= 10 else f"{ms:.2f} ms"
 
 
+def joules_text(joules: float) -> str:
+    """An energy, in the unit that suits it.
+
+    >>> joules_text(0.0123), joules_text(-12.345), joules_text(1234.5)
+    ('12.3 mJ', '-12.3 J', '1234 J')
+    """
+    size = abs(joules)
+    if size < 1:
+        return f"{1000 * joules:.1f} mJ" if size >= 0.01 else f"{1000 * joules:.2f} mJ"
+    return f"{joules:.2f} J" if size < 10 else f"{joules:.1f} J" if size < 1000 else f"{joules:.0f} J"
+
+
+def span_text(low: float, high: float) -> str:
+    """Between which two energies.
+
+    >>> span_text(0.25, 1.5)
+    '250.0 mJ to 1.50 J'
+    """
+    return f"{joules_text(low)} to {joules_text(high)}"
+
+
 def speed(tokens_per_s: float) -> str:
     """Tokens per second, as a number.
 

@@ -160,7 +160,7 @@ class Sources:
         """See the class."""
         arms = [(kit.lookup(LENGTH), LENGTH), (kit.free("recycled", LENGTH), LENGTH), (kit.chain(LENGTH), LENGTH)]
         bandit: Bandit = Ucb(len(arms), LENGTH) if self.kind == "ucb" else Exp3(len(arms), LENGTH)
-        return kit.bound(_Arms(self.name, bandit, arms, None), LENGTH)
+        return kit.bound(_Arms(self.name, bandit, arms, None), LENGTH, branching=True)
 
 
 @dataclass(frozen=True, slots=True)

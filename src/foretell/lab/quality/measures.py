@@ -168,6 +168,11 @@ class Sacrebleu:
         return f"bootstrap, sacrebleu {name} {signature}", scores[name]
 
 
+def sentence_chrf(answer: str, references: Sequence[str]) -> float:
+    """chrF of one answer, 0 to 100."""
+    return float(_metric("chrF").sentence_score(answer, list(references)).score)
+
+
 def require_sacrebleu() -> None:
     """Raise ForetellError where it is not installed."""
     _metric("BLEU")

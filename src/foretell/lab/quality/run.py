@@ -1,6 +1,6 @@
 """Asks a task's questions, judges the answers, and keeps them."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 from foretell.lab.quality.items import Item
 from foretell.lab.quality.judge import judge
@@ -16,7 +16,6 @@ def answers(
     seed: int,
     sandbox: Sandbox,
     known: Sequence[Answer] = (),
-    advance: Callable[[], None] = lambda: None,
 ) -> Iterator[Answer]:
     """Answers that are not known yet; configurations take turns question by question, in an order that the seed gives.
 
@@ -28,4 +27,3 @@ def answers(
     for run in run_suite(prompts, who, max_tokens, seed, 1, done):
         verdict = judge(by_id[run.prompt.id], run.result.text, sandbox)
         yield Answer(run.prompt.id, run.configuration, run.result, verdict)
-        advance()

@@ -69,6 +69,6 @@ def earlier_sides(each: Earlier) -> list[Side]:
     """All configurations of an earlier run, under names that say whose they are."""
     facts = each.recorded.facts
     return [
-        side(name, facts, each.recorded.answers, f"{facts['model']} {name} ({each.path.name})")
+        side(name, facts, each.recorded.entries, f"{facts['model']} {name} ({each.path.name})")
         for name in facts["configurations"]
     ]

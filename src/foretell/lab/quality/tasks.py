@@ -21,8 +21,9 @@ class Task:
     """A kind of questions.
 
     files: what its official files are called, with a folder of its own or without, in the order of preference.
-    source: where that file can be fetched; None where there is no official one. item: makes a question of a record.
-    measures: the figures, the first of which comes first everywhere. klass: of its lines in a file of a mixed suite.
+    source: where that file can be fetched; None where there is none, or where it comes with Foretell, as `shipped`.
+    item: makes a question of a record. measures: the figures, the first of which comes first everywhere. klass: of its
+    lines in a file of a mixed suite.
     """
 
     name: str
@@ -32,6 +33,7 @@ class Task:
     item: Callable[[Row], Item]
     measures: tuple[Measure, ...]
     klass: str = ""
+    shipped: str = ""
 
 
 TASKS: Final = {
@@ -87,6 +89,7 @@ TASKS: Final = {
             (GLEU,),
             "grammar",
         ),
+        Task("sums", "solve a short word problem", ("sums.jsonl",), None, gsm8k, (RIGHT,), shipped="sums.jsonl"),
     )
 }
 _FOLDERS: Final = {"humanevalfix": ("humanevalpack_python", "humanevalpack"), "jfleg": ("jfleg/test", "test")}

@@ -17,6 +17,7 @@ from foretell.lab.replay.trace import Text, variant_of
 from foretell.lab.replay.world import World
 
 ENOUGH: Final = 0.9  # of the best fixed speed
+FREE_ROUNDS, MODEL_ROUNDS = 5, 60  # behind a change: what free sources, and draft models, should need at most
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +26,7 @@ class Settled:
 
     before, after: kinds of text. best: what fixed policy is fastest behind the change. rounds: that begin behind the
     change before the first one from which on the rest of the text comes at ENOUGH of that speed; None: there is none.
-    share: of the best's speed, over all that is behind the change.
+    share: of the best's speed, over all that is behind the change. drafts: whether the best asks a draft model.
     """
 
     before: str
@@ -34,6 +35,12 @@ class Settled:
     best: str
     rounds: int | None
     share: float
+    drafts: bool
+
+    @property
+    def in_time(self) -> bool:
+        """Whether it took no more rounds than it should."""
+        return self.rounds is not None and self.rounds <= (MODEL_ROUNDS if self.drafts else FREE_ROUNDS)
 
 
 def joined(scorer: Scorer, before: Text, after: Text) -> tuple[World, int]:
@@ -78,11 +85,12 @@ def settled(
     out: list[Settled] = []
     for before, after in pairs:
         world, change = joined(scorer, before, after)
-        times = {each.name: _times(replay(world, each.fresh())) for each in fixed}
-        best = min(times, key=lambda name: times[name][-1] - times[name][change - 1])
+        played = [(each, replay(world, each.fresh()).ready_s) for each in fixed]
+        best, fastest = min(played, key=lambda each: each[1][-1] - each[1][change - 1])
         for policy in policies:
-            played = replay(world, policy.fresh())
-            out.append(_settled((before.klass, after.klass), policy.name, best, played, times[best], change))
+            mine = replay(world, policy.fresh())
+            rounds, share = _settled(mine, fastest, change)
+            out.append(Settled(before.klass, after.klass, policy.name, best.name, rounds, share, best.drafts))
     return out
 
 
@@ -92,16 +100,9 @@ def pairs(texts: Sequence[Text]) -> list[tuple[Text, Text]]:
     return [(a, b) for a in firsts for b in firsts if a is not b]
 
 
-def _times(played: Played) -> list[float]:
-    """When each token of the answer was there, an end token with its round."""
-    times = list(played.times_s)
-    return times + [played.result.response_s] * (len(played.answer) - len(times))
-
-
-def _settled(
-    kinds: tuple[str, str], name: str, best: str, played: Played, fastest: Sequence[float], change: int
-) -> Settled:
-    mine, count = _times(played), len(fastest)
+def _settled(played: Played, fastest: Sequence[float], change: int) -> tuple[int | None, float]:
+    """`rounds` and `share` of Settled. fastest: when the tokens of the best were there."""
+    mine, count = played.ready_s, len(fastest)
     starts = [1, *accumulate((len(turn.tokens) for turn in played.turns), initial=1)][1:-1]  # tokens before each round
     behind = [start for start in starts if change <= start < count]
     found = None
@@ -110,4 +111,4 @@ def _settled(
             found = i
             break
     share = (fastest[-1] - fastest[change - 1]) / (mine[-1] - mine[change - 1])
-    return Settled(*kinds, name, best, found, share)
+    return found, share

@@ -42,6 +42,8 @@ def check(
 
     The model then goes by the trace's facts: others, though of the same machine, may come to other decisions.
     """
+    if model.drafter is not None:
+        model.drafter.cuts = False  # a trace has what the model says as it was loaded
     model.facts, model.pass_costs = scorer.facts, dict(scorer.facts.target.points)
     real = [each.fresh() for each in policies]
     replayed = [each.fresh() for each in policies]

@@ -6,16 +6,15 @@ from typing import Any, Final
 
 from foretell.lab.halves import against_best, best_fixed, halves
 from foretell.lab.policies.catalogue import REFERENCE
-from foretell.lab.replay.change import Settled
+from foretell.lab.replay.change import FREE_ROUNDS, MODEL_ROUNDS, Settled
 from foretell.lab.replay.oracle import NAME as ORACLE
+from foretell.lab.replay.score import Scored
 from foretell.lab.suite import Run
 from foretell.lab.summary import OVERALL, Figures, accepted, geometric_mean, ratio, summarise
 
 # "Never slower" by response time: at most this part of plain's, and so much for looking.
 SLACK: Final = 1.02
 SLACK_S: Final = 0.06
-
-SETTLED: Final = (5, 60)  # rounds behind a change: what free sources, and draft models, should need at most
 
 
 def report(runs: Sequence[Run], fixed: Sequence[str]) -> dict[str, Any]:
@@ -66,11 +65,24 @@ def _beyond(name: str, runs: Iterable[Run]) -> list[float]:
     return [seconds - SLACK * took[prompt, REFERENCE] - SLACK_S for prompt, seconds in mine]
 
 
+def latest(mine: Sequence[Scored], reference: Sequence[Scored]) -> float:
+    """The most by which a token of these texts, the same of both, comes later than "never slower" allows, in s.
+
+    As if the answer could have ended at any token: less than 0 when none is late.
+    """
+    return max(
+        ours - SLACK * alone - SLACK_S
+        for one, other in zip(mine, reference, strict=True)
+        for ours, alone in zip(one.played.ready_s, other.played.ready_s, strict=True)
+    )
+
+
 def changes(found: Sequence[Settled]) -> dict[str, Any]:
     """Policy → how soon it settled behind changes.
 
     changes; median_rounds, most_rounds: None where it never did; within_5, within_60: how many needed at most so many
-    rounds; never; share: of the best fixed speed over all behind the change, geometric mean.
+    rounds; in_time: within 60 where the best fixed policy asks a draft model, else within 5; never; share: of the best
+    fixed speed over all behind the change, geometric mean.
     """
     out: dict[str, Any] = {}
     for name in dict.fromkeys(each.policy for each in found):
@@ -81,7 +93,8 @@ def changes(found: Sequence[Settled]) -> dict[str, Any]:
             "changes": len(mine),
             "median_rounds": None if middle == float("inf") else middle,
             "most_rounds": None if max(rounds) == float("inf") else max(rounds),
-            **{f"within_{most}": sum(each <= most for each in rounds) for most in SETTLED},
+            **{f"within_{most}": sum(each <= most for each in rounds) for most in (FREE_ROUNDS, MODEL_ROUNDS)},
+            "in_time": sum(each.in_time for each in mine),
             "never": sum(each == float("inf") for each in rounds),
             "share": geometric_mean(each.share for each in mine),
         }

@@ -40,6 +40,12 @@ class Played:
     turns: tuple[Turn, ...]
 
     @property
+    def ready_s(self) -> list[float]:
+        """When each token of the answer was there, since the request; an end token with its round."""
+        times = list(self.times_s)
+        return times + [self.result.response_s] * (len(self.answer) - len(times))
+
+    @property
     def answer(self) -> tuple[int, ...]:
         """The tokens that were shown, and the end token if it came in a round."""
         tokens = self.result.tokens

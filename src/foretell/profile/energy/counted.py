@@ -8,7 +8,7 @@ it out and name it.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from threading import Event, Lock, Thread
+from threading import Event, RLock, Thread
 from time import perf_counter
 from typing import NamedTuple
 
@@ -106,7 +106,7 @@ class Counted:
         self.name, self.about, self.domains = name, about, tuple(domains)
         self.delay_s, self.share = delay_s, share
         self._every_s, self._clock = every_s, clock
-        self._lock = Lock()
+        self._lock = RLock()  # a window may end wherever its last holder is let go of
         self._open = 0
         self._stop = Event()
 

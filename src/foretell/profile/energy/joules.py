@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Final, Literal, get_args
 
 Kind = Literal["measured", "modelled", "unavailable"]
+KINDS: Final = get_args(Kind)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,9 +64,31 @@ class Joules:
         value, low, high = (None if each is None else each / count for each in (self.value, self.low, self.high))
         return replace(self, value=value, low=low, high=high)
 
-    def __str__(self) -> str:
+    def to_json(self) -> dict[str, Any]:
+        """Its fields as plain JSON values; `missing` only where something is."""
+        values = {"value": self.value, "low": self.low, "high": self.high, "source": self.source, "kind": self.kind}
+        return values | ({"missing": list(self.missing)} if self.missing else {})
+
+    @staticmethod
+    def from_json(values: Mapping[str, Any]) -> Joules:
+        """What `to_json` wrote. Raises KeyError, TypeError or ValueError when that is something else."""
+        kind: Any = values["kind"]
+        if kind not in KINDS:
+            raise ValueError(f"energy is {kind!r}, which is none of {', '.join(KINDS)}")
+        value, low, high = (None if values[name] is None else float(values[name]) for name in ("value", "low", "high"))
+        return Joules(value, low, high, str(values["source"]), kind, tuple(values.get("missing", ())))
+
+    def said(self, unit: str = "J") -> str:
+        """In words.
+
+        >>> Joules(8.0, 4.0, 12.0, "a model", "modelled").said("J per token")
+        '8 J per token modelled (4 to 12)'
+        """
         if self.value is None or self.low is None:
             return f"energy unavailable: {self.source}"
         if self.high is None:
-            return f"at least {self.low:.3g} J {self.kind}, without {', '.join(self.missing)}"
-        return f"{self.value:.3g} J {self.kind} ({self.low:.3g} to {self.high:.3g})"
+            return f"at least {self.low:.3g} {unit} {self.kind}, without {', '.join(self.missing)}"
+        return f"{self.value:.3g} {unit} {self.kind} ({self.low:.3g} to {self.high:.3g})"
+
+    def __str__(self) -> str:
+        return self.said()

@@ -16,7 +16,7 @@ from typing import Final, NamedTuple
 
 from foretell.backend.protocol import Rows, Session, Want
 from foretell.errors import ForetellError
-from foretell.profile.energy.counts import PassCounter
+from foretell.profile.energy.counter import PassCounter
 from foretell.profile.energy.fit import Measurement
 from foretell.profile.energy.meter import Meter
 from foretell.profile.energy.work import Watch, Work

@@ -12,12 +12,25 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import product
-from typing import Final
+from typing import Final, NamedTuple
 
 from foretell.profile.energy.joules import Joules, Range
 from foretell.profile.energy.work import Work
 
 PRICES: Final = ("idle_w", "core_w", "byte_j", "mac_j")
+
+
+class Exact(NamedTuple):
+    """Prices without ranges."""
+
+    idle_w: float
+    core_w: float
+    byte_j: float
+    mac_j: float
+
+    def joules(self, work: Work) -> float:
+        """What it takes at these."""
+        return sum(price * amount for price, amount in zip(self, amounts(work), strict=True))
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +52,16 @@ class Model:
         """In the order of `amounts`."""
         return self.idle_w, self.core_w, self.byte_j, self.mac_j
 
+    @property
+    def likeliest(self) -> Exact:
+        """What the prices most likely are."""
+        return Exact(*(each.value for each in self.prices))
+
+    @property
+    def ends(self) -> tuple[Exact, ...]:
+        """Every choice of one end of each range: where what is linear in each price is least and greatest."""
+        return tuple(Exact(*each) for each in product(*((each.low, each.high) for each in self.prices)))
+
     def joules(self, work: Work) -> Joules:
         """What it takes."""
         parts = [price * amount for price, amount in zip(self.prices, amounts(work), strict=True)]
@@ -55,9 +78,8 @@ class Model:
         Below 1 in all of its range, the first takes less whatever this machine's prices are. A ratio of two sums that
         are linear in each price is monotonous in each, so it is least and greatest at ends of the ranges.
         """
-        mine, its = amounts(work), amounts(to)
-        ends = [_ratio(prices, mine, its) for prices in product(*((each.low, each.high) for each in self.prices))]
-        middle = _ratio(tuple(each.value for each in self.prices), mine, its)
+        ends = [_ratio(prices, work, to) for prices in self.ends]
+        middle = _ratio(self.likeliest, work, to)
         return Range(middle, min(*ends, middle), max(*ends, middle))
 
 
@@ -66,8 +88,8 @@ def amounts(work: Work) -> tuple[float, float, float, float]:
     return work.wall_s, work.cpu_s, work.bytes, work.macs
 
 
-def _ratio(prices: tuple[float, ...], mine: tuple[float, ...], its: tuple[float, ...]) -> float:
-    top, bottom = (sum(price * amount for price, amount in zip(prices, each, strict=True)) for each in (mine, its))
+def _ratio(prices: Exact, mine: Work, its: Work) -> float:
+    top, bottom = prices.joules(mine), prices.joules(its)
     if not bottom:
         raise ValueError("work that takes nothing has no multiple")
     return top / bottom

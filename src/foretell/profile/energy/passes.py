@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from foretell.profile.energy.counts import PassCounter
+from foretell.profile.energy.counter import PassCounter
 from foretell.profile.energy.joules import Joules
 from foretell.profile.energy.model import Model
 from foretell.profile.energy.work import Work

@@ -1,9 +1,10 @@
-"""The little of SVG and HTML that the page's plots need: elements, scales, ticks."""
+"""The little of SVG and HTML that plots on pages need: elements, scales, ticks, axes."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from html import escape
 from math import floor, log10
+from typing import Final
 
 
 class Markup(str):
@@ -78,3 +79,37 @@ def number(value: float) -> str:
     ('0.25', '20', '1,500')
     """
     return f"{value:,.0f}" if value == int(value) else f"{value:g}"
+
+
+UNIT: Final = 24.0  # room for the unit of an axis
+
+
+def picture(width: float, height: float, parts: Iterable[Markup], name: str) -> Markup:
+    """An SVG of this size, as wide as what it is in. name: for those who cannot see it."""
+    return tag("svg", *parts, viewBox=f"0 0 {width:g} {height:g}", role="img", aria_label=name)
+
+
+def y_axis(y: Scale, at: Iterable[float], left: float, right: float, *, percent: bool = False) -> list[Markup]:
+    """A line across and a number to the left for each value."""
+    out = []
+    for value in at:
+        where = y(value)
+        out.append(tag("line", x1=left, x2=right, y1=where, y2=where, class_="grid"))
+        text = f"{value:.0%}" if percent else number(value)
+        out.append(tag("text", text, x=left - 6, y=where + 4, class_="axis end"))
+    return out
+
+
+def x_axis(
+    x: Scale, at: Sequence[float], top: float, unit: str, factor: float = 1.0, *, percent: bool = False
+) -> list[Markup]:
+    """Numbers below, and the unit; values times `factor` are drawn."""
+    out = []
+    short = len(unit) == 1  # stands at the end of the axis, and no number there
+    for value in at:
+        text = f"{value:.0%}" if percent else number(value)
+        if not short or x.end - x(value * factor) > UNIT:
+            out.append(tag("text", text, x=x(value * factor), y=top + 12, class_="axis middle"))
+    place = (x.end, top + 12, "axis end") if short else ((x.start + x.end) / 2, top + 28, "axis middle")
+    out.append(tag("text", unit, x=place[0], y=place[1], class_=place[2]))
+    return out

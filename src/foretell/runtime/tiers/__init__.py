@@ -1,0 +1,1 @@
+"""Tiers: what a generation is specialised to while it runs, behind guards (docs/adr/0009-tiers.md)."""
