@@ -3,6 +3,7 @@
 import typer
 
 from foretell.cli.calibrate import calibrate
+from foretell.cli.claims import claims
 from foretell.cli.experiment import run
 from foretell.cli.explain_speculation import explain_speculation
 from foretell.cli.export import export
@@ -17,4 +18,5 @@ lab.command("plans")(plans)
 lab.command("export")(export)
 lab.command("quality")(quality)
 lab.command("calibrate")(calibrate)
+lab.command("claims")(claims)
 lab.command("explain-speculation")(explain_speculation)

@@ -1,4 +1,4 @@
-"""Prompts to audit with when no others are given: one of each class of the suites, short."""
+"""Prompts that come with Foretell: one of each class of the suites, short, and texts that want correcting."""
 
 from typing import Final
 
@@ -26,4 +26,37 @@ BUILT_IN: Final = tuple(
         ),
         "translation": "Translate into German: The library opens at eight and closes at six, except on Sundays.",
     }.items()
+)
+
+_CORRECT: Final = "Correct the grammar of the following text. Reply with the corrected text only.\n\n"
+CORRECTIONS: Final = tuple(
+    Prompt("grammar", f"corrections/{number}", _CORRECT + text)
+    for number, text in enumerate(
+        (
+            (
+                "My sister have moved to a new flat last month. It are smaller than the old one, but she like the "
+                "garden. Every evening she go outside and read a book under the big tree."
+            ),
+            (
+                "The museum was very interesting, but we was tired after two hour. There was so much peoples that "
+                "we could not see nothing. Next time we will going on a Monday."
+            ),
+            (
+                "I am learning to cook since three years. My first soup tasted horrible because I putted too much "
+                "salt in it. Now my friends says that my bread is more better than from the shop."
+            ),
+            (
+                "When the train arrived to the station, it were already dark. Nobody had tell us that the hotel "
+                "is closed on winter. So we had to walking back and sleep in the waiting room."
+            ),
+            (
+                "Our teacher explain always the homeworks twice. Some pupils does not listen and then they asks "
+                "the same question again. I think she is the patientest person which I know."
+            ),
+            (
+                "If it will rain tomorrow, we stays at home and play cards. My brother don't like to lose, "
+                "therefore he often cheat. Last week we have catched him with a ace in his sleeve."
+            ),
+        )
+    )
 )

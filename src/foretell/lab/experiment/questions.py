@@ -11,7 +11,7 @@ from pathlib import Path
 from foretell.errors import ForetellError, UsageError
 from foretell.lab.experiment.fields import listed, nearest
 from foretell.lab.experiment.plan import Plan, Suite
-from foretell.lab.prompts import BUILT_IN
+from foretell.lab.prompts import BUILT_IN, CORRECTIONS
 from foretell.lab.quality import tasks
 from foretell.lab.quality.items import Item, Program
 from foretell.lab.quality.measures import Sacrebleu
@@ -85,7 +85,13 @@ def _items(suite: Suite, locate: Locate) -> Mapping[Prompt, Item | None]:
     if suite.source == "file":
         found = read_suite(Path(suite.at), suite.classes, suite.limit)
     else:
-        known = BUILT_IN if suite.at == "built-in" else _profile()
+        match suite.at:
+            case "built-in":
+                known: Sequence[Prompt] = BUILT_IN
+            case "corrections":
+                known = CORRECTIONS
+            case _:
+                known = _profile()
         found = _of_classes(known, suite)
     counts = Counter((each.klass, each.id) for each in found)
     ((klass, name), most) = counts.most_common(1)[0]

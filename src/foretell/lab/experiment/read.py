@@ -17,7 +17,7 @@ from foretell.lab.quality.tasks import TASKS
 from foretell.models.catalogue import Catalogue
 from foretell.runtime.settings import Options, Settings
 
-PROMPTS: Final = ("built-in", "profile")
+PROMPTS: Final = ("built-in", "corrections", "profile")
 _FOLDER: Final = files("foretell.lab.experiment") / "plans"
 _SUFFIX: Final = ".toml"
 _HEAD: Final = (

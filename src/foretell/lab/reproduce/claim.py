@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from foretell.lab.quality.intervals import percentiles
 
 Values = NDArray[np.float64]
-Relation = Literal["equal", "more", "less"]
+Relation = Literal["equal", "same", "more", "less"]
 Verdict = Literal["holds", "nearly", "does not hold", "undecided"]
 NEARLY: Final = 0.1  # as far off, of what is claimed, a figure is still called near
 FEWEST: Final = 3  # items: below, an interval says nothing
@@ -20,9 +20,9 @@ class Claim:
     """One claim in one case.
 
     paper: its arXiv number. says: the claim. case: which models, which texts, which settings. claimed, measured: the
-    figures. relation: what the claim says of the measured one beside the claimed one. low, high: of the measured one,
-    95 % (the uncertainty of both where what is claimed rests on measurements too); None where it is not known. of: what
-    was counted, such as "8 prompts".
+    figures. relation: what the claim says of the measured one beside the claimed one; "same" allows for no chance. low,
+    high: of the measured one, 95 % (the uncertainty of both where what is claimed rests on measurements too); None
+    where it is not known. of: what was counted, such as "8 prompts".
     """
 
     paper: str
@@ -38,6 +38,8 @@ class Claim:
     @property
     def verdict(self) -> Verdict:
         """Whether it holds, as far as the sample can say."""
+        if self.relation == "same":
+            return "holds" if self.measured == self.claimed else "does not hold"
         if self.low is None or self.high is None:
             return "undecided"
         match self.relation:
