@@ -74,7 +74,7 @@ def test_json_has_steps_and_candidates(capsys: pytest.CaptureFixture[str]) -> No
     found = json.loads(compiled(capsys, "-O3", "--emit", "py", "--json"))
     assert found["py"].startswith('"""One round')
     assert found["class"] == "exact"
-    assert [each["name"] for each in found["steps"]] == ["search"]
+    assert [each["name"] for each in found["steps"]] == ["search", "accompany"]
     assert [each["rejected"] == "" for each in found["candidates"]].index(True) == 0
     assert all(each["rejected"] for each in found["candidates"][1:])
 

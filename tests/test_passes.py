@@ -17,6 +17,7 @@ from foretell.ir.check import check
 from foretell.ir.laws import CLASSES
 from foretell.ir.ops import Draft, Merge, Pipeline
 from foretell.ir.text import parse, show
+from foretell.passes.accompany import Accompany
 from foretell.passes.approximate import Approximate
 from foretell.passes.canonicalise import Canonicalise
 from foretell.passes.drop_sources import DropSources
@@ -287,6 +288,18 @@ def test_names_of_shared_sources_are_new() -> None:
     )
     assert "lookup2 = draft(lookup" in text
     assert "m2 = merge(lookup, lookup2" in text
+
+
+def test_copying_accompanies_a_paced_lookup_and_nothing_else() -> None:
+    paced = f"g = draft(lookup, width=15, paced=true)\nv = verify(g)\n{END}"
+    text, remarks = passed(Accompany(), paced, only("lookup", "copy"))
+    assert "copy = draft(copy" in text
+    assert "m = merge(g, copy" in text
+    assert remarks == ("copy stands beside lookup: it is silent but where the output follows the input",)
+    assert stays(Accompany(), paced, only("lookup")) == ()  # not measured
+    assert stays(Accompany(), text, only("lookup", "copy")) == ()
+    assert stays(Accompany(), paced.replace(", paced=true", ""), only("lookup", "copy")) == ()
+    assert stays(Accompany(), f"v = verify()\n{END}", only("lookup", "copy")) == ()
 
 
 def test_rows_that_cost_are_not_shared() -> None:

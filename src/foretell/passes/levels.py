@@ -9,6 +9,7 @@ from foretell.cost.price import price
 from foretell.errors import UsageError
 from foretell.ir.ops import Accept, Commit, Draft, Pipeline, Verify
 from foretell.ir.presets import load
+from foretell.passes.accompany import Accompany
 from foretell.passes.approximate import Approximate
 from foretell.passes.canonicalise import Canonicalise
 from foretell.passes.drop_sources import DropSources
@@ -25,7 +26,8 @@ from foretell.passes.widths import Widths
 SPEED: Final = ("O0", "O1", "O2", "O3")
 LEVELS: Final = (*SPEED, "Oe")
 FREE: Final[tuple[Pass, ...]] = (
-    Canonicalise(), Share(), Widths(), Order(), Pace(models=False), DropSources(), Widths(), ChooseRule()
+    Canonicalise(), Share(), Widths(), Order(), Pace(models=False), DropSources(), Widths(), Accompany(),
+    ChooseRule(),
 )  # fmt: skip
 DRAFT: Final[tuple[Pass, ...]] = (Stage(), Approximate(), Prompt(), Widths(), Pace())
 
@@ -60,7 +62,8 @@ def level(name: str, *, draft: str | None, facts: Facts) -> Trace:
         case "O3":
             lower = [level(each, draft=draft, facts=facts).pipeline for each in ("O1", "O2")]
             found = search(draft=draft, facts=facts, also=lower)
-            return searched(Trace(plain, price(plain, facts)), found, facts)
+            best = searched(Trace(plain, price(plain, facts)), found, facts)
+            return replace(best, steps=(*best.steps, *run(best.pipeline, (Accompany(),), facts).steps))
         case _:
             raise AssertionError(name)  # see check_level
 

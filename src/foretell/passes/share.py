@@ -14,9 +14,8 @@ from foretell.passes.rewrite import Rewritten, changed, cheapest, drafts_count, 
 WIDTHS: Final = (1, 2, 4, 8)  # to see whether a source pays at all; the pass `widths` looks closer
 # A further source must leave no more than this of an answer's time: it is asked in every round, and how much sources
 # that look at the same text gain together is modelled roughly. (By it recycled tokens beside lookup gained 2 %; in
-# replays of 84 texts they lost 1 %.) One that is silent but in the texts that it is for is worth it sooner.
+# replays of 84 texts they lost 1 %.)
 WORTH: Final = 0.97
-SELDOM: Final = {"copy": 0.999}
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,16 +39,11 @@ class Share:
         while True:
             options = [each for each in _options(pipeline, facts) if sound(each, lowest)]
             now = price(pipeline, facts).response_ms
-            known = {each.name for each in of_kind(pipeline, Draft)}
-            news = [next(each for each in of_kind(option, Draft) if each.name not in known) for option in options]
-            worth = [
-                option
-                for option, new in zip(options, news, strict=True)
-                if price(option, facts).response_ms <= SELDOM.get(new.source, WORTH) * now
-            ]
+            worth = [each for each in options if price(each, facts).response_ms <= WORTH * now]
             best = cheapest(pipeline, worth, facts)
             if best is pipeline:
                 return pipeline, tuple(remarks)
+            known = {each.name for each in of_kind(pipeline, Draft)}
             new = next(each for each in of_kind(best, Draft) if each.name not in known)
             remarks.append(f"{new.source} shares the target's pass: {gain(pipeline, best, facts)}")
             pipeline = best
@@ -61,8 +55,8 @@ def _options(pipeline: Pipeline, facts: Facts) -> Iterator[Pipeline]:
     for verify in of_kind(pipeline, Verify):
         for source in facts.sources:
             if source not in used:
-                name = _new_name(pipeline, source)
-                yield from (_sharing(pipeline, verify, each) for each in _drafts(name, source, facts))
+                name = unused(pipeline, source)
+                yield from (sharing(pipeline, verify, each) for each in _drafts(name, source, facts))
 
 
 def _drafts(name: str, source: str, facts: Facts) -> Iterator[Draft]:
@@ -73,18 +67,19 @@ def _drafts(name: str, source: str, facts: Facts) -> Iterator[Draft]:
         yield from (Draft(name, source, width) for width in WIDTHS)
 
 
-def _sharing(pipeline: Pipeline, verify: Verify, draft: Draft) -> Pipeline:
-    """With one more draft in the target's pass."""
+def sharing(pipeline: Pipeline, verify: Verify, draft: Draft) -> Pipeline:
+    """The pipeline with one more draft in the target's pass."""
     if not verify.proposal:
         return changed(pipeline, verify, draft, replace(verify, proposal=draft.name))
     for merge in of_kind(pipeline, Merge):
         if merge.name == verify.proposal:
             joined = replace(merge, proposals=(*merge.proposals, draft.name))
             return roomy(changed(pipeline, merge, draft, joined))
-    merge = Merge(_new_name(pipeline, "m"), (verify.proposal, draft.name))
+    merge = Merge(unused(pipeline, "m"), (verify.proposal, draft.name))
     return roomy(changed(pipeline, verify, draft, merge, replace(verify, proposal=merge.name)))
 
 
-def _new_name(pipeline: Pipeline, wish: str) -> str:
+def unused(pipeline: Pipeline, wish: str) -> str:
+    """A name that nothing has: the one that is wished for, or with a number behind it."""
     taken = {each.name for each in pipeline.statements if not isinstance(each, Route | Commit)}
     return next(name for name in (wish, *(f"{wish}{i}" for i in range(2, len(taken) + 3))) if name not in taken)
