@@ -22,7 +22,7 @@ from foretell.runtime.chances import LOOKUP, Doubts, Kinds, Matches
 RATE_FADE: Final = 0.85  # per round: a memory of about 6
 # What a generation may lose against the target alone, when all guesses are wrong: so many ms, and this share of what
 # the target alone takes for the tokens that are there. Below the 60 ms and 0.02 that are promised of every answer, as
-# passes usually take some percent longer than measured, and so that an answer of 14 tokens loses 5 % at most.
+# passes usually take some percent longer than measured, and short answers should not lose much of their time.
 GRACE_MS: Final = 46.0
 SHARE: Final = 0.0195
 LOG: Final = 200  # changes of mind of a generation that are kept: the newest
