@@ -191,9 +191,9 @@ def test_a_server_within_a_budget(model: Model, tmp_path: Path) -> None:
                 assert body["usage"].get("answered_by", "target") == who
             _, warm, _ = server.ask(**asked, temperature=0.8, seed=1)
             assert "answered_by" not in warm["usage"]
-            answers = [each.answer for each in server.served if each.answer is not None]
-            assert [each.figures()["answered_by"] for each in answers] == [who, who, "target"]
-            assert [bool(each.result.notes) for each in answers] == [True, True, False]
+        answers = [each.answer for each in server.served if each.answer is not None]
+        assert [each.figures()["answered_by"] for each in answers] == [who, who, "target"]
+        assert [bool(each.result.notes) for each in answers] == [True, True, False]
     calibrated(model, tmp_path, gate("mean", 8, 0.1))
     with pytest.raises(UsageError, match="the smallest certified is 5 %"), serving(model, quality_budget=0.01):
         pass
