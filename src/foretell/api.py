@@ -434,7 +434,8 @@ class Chat:
         check_unrouted(settings.pipeline)
         rendered, ids, dropped = self._history.fit(question, settings.max_tokens)
         request = self.model.request(ids, settings, started)
-        pace = self._paces.setdefault(settings.level == "Oe", self.model.pace(settings.level))
+        thrifty = settings.level == "Oe"
+        pace = self._paces.get(thrifty) or self._paces.setdefault(thrifty, self.model.pace(settings.level))
         bound = self.model.bound(settings, request.sampling, pace)
         stream = Stream(
             request,

@@ -83,6 +83,7 @@ def calibrate(
     json_: options.Json = False,
 ) -> int:
     """Find out which answers may be left to the small model (--draft). Status 1 when no budget could be certified."""
+    from foretell.cli import quality
     from foretell.errors import UsageError
     from foretell.lab.budget import certify, modes, pipelines, sample
     from foretell.lab.budget.frontier import frontier
@@ -90,12 +91,10 @@ def calibrate(
     from foretell.lab.budget.rows import rows as made_rows
     from foretell.lab.budget.rows import write_rows
     from foretell.lab.quality import tasks as known
-    from foretell.lab.quality.sandbox.run import Sandbox
     from foretell.runtime.calibration import read_budget, write
     from foretell.runtime.settings import Options, Settings
 
-    if record is None and resume:
-        raise UsageError("there is nothing to resume: give --record too")
+    suite.check_resumable(record, resume)
     if draft is None:
         raise UsageError("a calibration is of a small model: give it with --draft")
     budgets = [read_budget(each, "budget") for each in budget or ("5%",)]
@@ -107,11 +106,7 @@ def calibrate(
     options.check_writable("calibration", output)
     options.check_writable("rows", rows)
     items, sources = _questions(tasks, data, limit)
-    sandbox = Sandbox(weaker=weaker_sandbox)
-    if known.runs_programs(items):
-        sandbox.check()
-        for lacking in sandbox.lacks:
-            typer.echo(f"warning: generated programs run without {lacking}", err=True)
+    sandbox = quality.sandbox_for(known.runs_programs(items), weaker=weaker_sandbox)
     with contextlib.ExitStack() as stack:
         loaded = stack.enter_context(options.opened(model, threads, context, draft))
         who = configurations(loaded, sampling, families, levels, again=agreement)
@@ -145,7 +140,7 @@ def _questions(tasks: Sequence[str], data: str, limit: int | None) -> "tuple[lis
         task = known.task(name)
         if RIGHT not in task.measures:
             raise UsageError(f"answers to {name} are better or worse, not right or wrong: a budget needs those")
-        path = quality._path(task, data)  # noqa: SLF001
+        path = quality.path_of(task, data)
         sources[name] = hashlib.sha256(path.read_bytes()).hexdigest()[:12]
         items += [replace(each, id=f"{name}/{each.id}") for each in known.read(task, path, limit)]
     return items, sources

@@ -121,17 +121,12 @@ def _asked(plan: "Plan") -> "Asked":
 
 
 def _sandbox(asked: "Asked", weaker: bool) -> "Sandbox":
+    from foretell.cli.quality import sandbox_for
     from foretell.lab.quality.measures import require_sacrebleu
-    from foretell.lab.quality.sandbox.run import Sandbox
 
     if asked.needs_sacrebleu:
         require_sacrebleu()
-    sandbox = Sandbox(weaker=weaker)
-    if asked.programs:
-        sandbox.check()
-        for lacking in sandbox.lacks:
-            typer.echo(f"warning: generated programs run without {lacking}", err=True)
-    return sandbox
+    return sandbox_for(asked.programs, weaker=weaker)
 
 
 def _opened(stack: contextlib.ExitStack, target: str, draft: str, threads: int | None, context: int | None) -> "Model":

@@ -70,15 +70,12 @@ def quality(
     json_: options.Json = False,
 ) -> int:
     """Let a model do a task and judge its answers. Status 1 when an exact configuration gave other answers."""
-    from foretell.errors import UsageError
     from foretell.lab.quality import sides, tasks
     from foretell.lab.quality.measures import Sacrebleu, require_sacrebleu
     from foretell.lab.quality.report import report
-    from foretell.lab.quality.sandbox.run import Sandbox
     from foretell.runtime.settings import Options, Settings
 
-    if record is None and resume:
-        raise UsageError("there is nothing to resume: give --record too")
+    suite.check_resumable(record, resume)
     wanted = tasks.task(task)
     sampling = Options(temperature=temperature, seed=seed)
     given = options.read_pipeline(pipeline)
@@ -87,13 +84,9 @@ def quality(
     _check(named, draft, sampling)
     if any(isinstance(each, Sacrebleu) for each in wanted.measures):
         require_sacrebleu()
-    path = _path(wanted, data)
+    path = path_of(wanted, data)
     items = tasks.read(wanted, path, limit)
-    sandbox = Sandbox(weaker=weaker_sandbox)
-    if tasks.runs_programs(items):
-        sandbox.check()
-        for lacking in sandbox.lacks:
-            typer.echo(f"warning: generated programs run without {lacking}", err=True)
+    sandbox = sandbox_for(tasks.runs_programs(items), weaker=weaker_sandbox)
     earlier = [each for each in named if isinstance(each, sides.Earlier)]
     with contextlib.ExitStack() as stack:
         loaded = stack.enter_context(options.opened(model, threads, context, draft))
@@ -154,7 +147,20 @@ def _check(named: "Sequence[Named]", draft: str | None, sampling: Any) -> None:
             options.check_models(each, draft)
 
 
-def _path(wanted: "Task", data: str) -> Path:
+def sandbox_for(programs: bool, *, weaker: bool) -> "Sandbox":
+    """Where generated programs run; says what it lacks if there will be any. programs: whether there will."""
+    from foretell.lab.quality.sandbox.run import Sandbox
+
+    sandbox = Sandbox(weaker=weaker)
+    if programs:
+        sandbox.check()
+        for lacking in sandbox.lacks:
+            typer.echo(f"warning: generated programs run without {lacking}", err=True)
+    return sandbox
+
+
+def path_of(wanted: "Task", data: str) -> Path:
+    """The file of a task, fetched where it is to be, with a bar."""
     from foretell.cli.progress import bars
     from foretell.lab.quality.fetch import located
     from foretell.models.cache import Cache

@@ -44,14 +44,10 @@ def report(results: Results, *, out: Out = None, quality_budget: Budget = "5%", 
 
 
 def _share(text: str) -> float:
-    """5%, 5 % or 0.05."""
     from foretell.errors import UsageError
+    from foretell.runtime.calibration import share
 
-    number = text.strip().removesuffix("%").strip()
-    try:
-        share = float(number) / (100 if text.strip().endswith("%") else 1)
-    except ValueError:
-        share = -1.0
-    if not 0 <= share < 1:
+    value = share(text)
+    if not 0 <= value < 1:
         raise UsageError(f"quality-budget is {text!r}: give a share below 100 %, such as 5% or 0.05")
-    return share
+    return value

@@ -99,15 +99,21 @@ def facts_of(
     }
 
 
+def check_resumable(record: Path | None, resume: bool) -> None:
+    """UsageError for --resume without --record."""
+    from foretell.errors import UsageError
+
+    if record is None and resume:
+        raise UsageError("there is nothing to resume: give --record too")
+
+
 def recording(
     path: Path | None, facts: Mapping[str, Any], prompts: "Sequence[Prompt]", resume: bool
 ) -> "Record | None":
     """The record, if one is wanted."""
-    from foretell.errors import UsageError
     from foretell.lab.record import Record
 
-    if path is None and resume:
-        raise UsageError("there is nothing to resume: give --record too")
+    check_resumable(path, resume)
     if path is None:
         return None
     record = Record(path, facts, prompts, resume=resume)

@@ -1,24 +1,23 @@
 """A profile: what was measured of a machine, a target and perhaps a draft model, and the file that it is kept in.
 
-The file is JSON text of one line: `foretell` says what it is, `version` which form it has, `sha256` guards the rest
-against damage. Everything in it adds up: see `foretell.profile.merge`.
+The file's form is `foretell.profile.sealed`. Everything in it adds up: see `foretell.profile.merge`.
 """
 
 import hashlib
-import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import reduce
+from functools import partial, reduce
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from foretell.errors import ForetellError
 from foretell.profile.counts import Counts, form_of
-from foretell.profile.record import added, from_json, to_json
+from foretell.profile.record import added
+from foretell.profile.sealed import sealed, unsealed, write_whole
 from foretell.profile.spread import Spread
 
 VERSION: Final = 1
+_KIND: Final = "profile"
 SUFFIX: Final = ".ftprof"
 WHOLE: Final = "whole"  # the form of a model as it is
 HURRIED: Final = "hurried"  # how a profile was made when the time was too short for its plan
@@ -129,29 +128,12 @@ class Profile:
 
 def text(profile: Profile) -> str:
     """What the file holds."""
-    body = to_json(profile)
-    whole = {"foretell": "profile", "version": VERSION, "sha256": _digest(body), "profile": body}
-    return json.dumps(whole, separators=(",", ":"), ensure_ascii=True) + "\n"
+    return sealed(_KIND, VERSION, profile)
 
 
 def parse(content: str, name: str) -> Profile:
     """The profile of a file's text; `name` stands in messages. Raises ForetellError, in one line."""
-    try:
-        whole = json.loads(content)
-    except (ValueError, RecursionError) as error:
-        raise _bad(name, "is no JSON text, or cut off") from error
-    if not isinstance(whole, dict) or whole.get("foretell") != "profile":
-        raise _bad(name, "is not a profile")
-    if whole.get("version") != VERSION:
-        raise _bad(name, f"has version {whole.get('version')!r}, not {VERSION}: another Foretell made it")
-    body = whole.get("profile")
-    try:
-        profile = from_json(Profile, body, "profile")
-    except ForetellError as error:
-        raise _bad(name, f"is damaged: {error}".partition(": measure again")[0]) from error
-    if whole.get("sha256") != _digest(body):
-        raise _bad(name, "was changed by hand")
-    return profile
+    return unsealed(content, _KIND, VERSION, Profile, partial(_bad, name))
 
 
 def read(path: Path) -> Profile:
@@ -167,12 +149,9 @@ def read(path: Path) -> Profile:
 
 def write(path: Path, profile: Profile) -> None:
     """Write a file, whole or not at all. Raises ForetellError."""
-    new = path.with_name(f"{path.name}.{os.getpid()}")
     try:
-        new.write_text(text(profile), encoding="utf-8")
-        new.replace(path)
+        write_whole(path, text(profile))
     except OSError as error:
-        new.unlink(missing_ok=True)
         raise ForetellError(f"cannot write the profile {path}: {error.strerror or error}; give another file") from error
 
 
@@ -181,9 +160,6 @@ def _model(key: str) -> str:
     return key.rpartition(BUILD)[0] or key
 
 
-def _digest(body: Any) -> str:
-    return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
-
-
 def _bad(name: str, what: str) -> ForetellError:
-    return ForetellError(f"the profile {name} {' '.join(what.split())}: measure again with `foretell profile run`")
+    said = " ".join(what.split()).partition(": measure again")[0]  # records of its parts may have said it already
+    return ForetellError(f"the profile {name} {said}: measure again with `foretell profile run`")

@@ -1,26 +1,26 @@
 """A calibration: what was certified of a small model in the place of a large one, and the file that it is kept in.
 
-The file is JSON text of one line: `foretell` says what it is, `version` which form it has, `sha256` guards the rest
-against damage. Thresholds and certificates hold on any machine; times are of the one that is named.
+The file's form is `foretell.profile.sealed`. Thresholds and certificates hold on any machine; times are of the one that
+is named.
 """
 
-import contextlib
 import hashlib
-import json
-import os
 import re
 from dataclasses import dataclass
+from functools import partial
+from math import nan
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from foretell.errors import ForetellError, UsageError
 from foretell.ir.check import check
 from foretell.ir.ops import Pipeline
 from foretell.ir.text import parse as parse_pipeline
-from foretell.profile.record import from_json, to_json
+from foretell.profile.sealed import sealed, unsealed, write_whole
 from foretell.runtime.signals import SIGNALS, WHOLE
 
 VERSION: Final = 1
+_KIND: Final = "calibration"
 SUFFIX: Final = ".ftcal"
 _DIGEST: Final = re.compile(r"[^,]*(, form \([^)]*\))?")
 FOLDER: Final = "calibrations"  # of the cache
@@ -211,17 +211,22 @@ def percent(share: float) -> str:
     return f"{100 * share:.4g} %"
 
 
+def share(text: str) -> float:
+    """The number that is written as `5%`, `5 %` or 0.05; nan for what is none."""
+    written = text.strip()
+    try:
+        return float(written.removesuffix("%")) / (100 if written.endswith("%") else 1)
+    except ValueError:
+        return nan
+
+
 def read_budget(text: str, what: str = "quality-budget") -> float:
     """A share of all answers: `5%` or 0.05. UsageError for what is neither, or not between 0 and 1.
 
     >>> read_budget("5%"), read_budget("0.05"), read_budget("2.5 %")
     (0.05, 0.05, 0.025)
     """
-    written = text.strip()
-    try:
-        value = float(written.removesuffix("%")) / (100 if written.endswith("%") else 1)
-    except ValueError:
-        value = -1.0
+    value = share(text)
     if not 0 < value < 1:
         raise UsageError(f"{what} is {text!r}: write it as 5% or 0.05, between 0 and 1")
     return value
@@ -229,29 +234,12 @@ def read_budget(text: str, what: str = "quality-budget") -> float:
 
 def text(calibration: Calibration) -> str:
     """What the file holds."""
-    body = to_json(calibration)
-    whole = {"foretell": "calibration", "version": VERSION, "sha256": _digest(body), "calibration": body}
-    return json.dumps(whole, separators=(",", ":"), ensure_ascii=True) + "\n"
+    return sealed(_KIND, VERSION, calibration)
 
 
 def parse(content: str, name: str) -> Calibration:
     """The calibration of a file's text; `name` stands in messages. ForetellError, in one line, for what is none."""
-    try:
-        whole = json.loads(content)
-    except (ValueError, RecursionError) as error:
-        raise _bad(name, "is no JSON text, or cut off") from error
-    if not isinstance(whole, dict) or whole.get("foretell") != "calibration":
-        raise _bad(name, "is not a calibration")
-    if whole.get("version") != VERSION:
-        raise _bad(name, f"has version {whole.get('version')!r}, not {VERSION}: another Foretell made it")
-    body = whole.get("calibration")
-    try:
-        calibration = from_json(Calibration, body, "calibration")
-    except ForetellError as error:
-        raise _bad(name, f"is damaged: {error}") from error
-    if whole.get("sha256") != _digest(body):
-        raise _bad(name, "was changed by hand")
-    return calibration
+    return unsealed(content, _KIND, VERSION, Calibration, partial(_bad, name))
 
 
 def read(path: Path) -> Calibration:
@@ -267,14 +255,10 @@ def read(path: Path) -> Calibration:
 
 def write(path: Path, calibration: Calibration) -> None:
     """Write a file, whole or not at all. Raises ForetellError."""
-    new = path.with_name(f"{path.name}.{os.getpid()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        new.write_text(text(calibration), encoding="utf-8")
-        new.replace(path)
+        write_whole(path, text(calibration))
     except OSError as error:
-        with contextlib.suppress(OSError):
-            new.unlink()
         raise ForetellError(f"cannot write the calibration {path}: {error.strerror or error}; give --output") from error
 
 
@@ -297,10 +281,6 @@ def of_pair(where: Path, target: Model, draft: Model) -> Calibration:
     calibration = read(path)
     calibration.check_pair(target, draft)
     return calibration
-
-
-def _digest(body: Any) -> str:
-    return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
 
 
 def _bad(name: str, what: str) -> ForetellError:
