@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from foretell.accept.proposal import ROOT, Guess, Proposal, chain, merge
 from foretell.cost.choice import best_rate, copies
-from foretell.cost.forest import NONE, RIVAL, Forest, Offer, forest
+from foretell.cost.forest import NONE, RIVAL, Forest, Offer, beside, forest
 
 CHANCES = st.floats(0.01, 0.99)
 
@@ -90,3 +90,24 @@ def test_the_best_rate_is_that_of_the_round_that_pays_at_it(reach: list[float], 
     count, value = copies(reach, costs, rate)
     assert 1 + value == pytest.approx(rate * costs[0]), "at this rate its time is worth just what it gives"
     assert count < len(costs)
+
+
+@given(length=st.integers(1, 5), given=st.lists(offers(), max_size=3), share=st.floats(0, 1))
+def test_what_stands_beside_a_chain_makes_a_tree_with_it(length: int, given: list[Offer], share: float) -> None:
+    drafted = Offer(chain(range(length), "draft").guesses, [0.7] * length)
+    grown = beside(drafted, given)
+    whole = merge([Proposal(tuple(each.guesses)) for each in (drafted, *given)], 1000)
+    assert len(grown.reach) == len(whole) - length
+    count = round(share * len(grown.reach))
+    parts = [part(offer, list(indices)) for offer, indices in zip(given, grown.taken(count), strict=True)]
+    assert len(merge([Proposal(tuple(drafted.guesses)), *parts], 1000)) == length + count
+
+
+def test_a_chain_is_gone_on_behind_its_end_and_doubted_only_as_far_as_it_doubts_itself() -> None:
+    drafted = Offer(chain([1, 2], "draft").guesses, [0.5, 0.8])
+    agreeing = Offer(chain([1, 2, 3], "a").guesses, [0.9, 0.9, 0.9])
+    other = Offer(chain([7, 8], "b").guesses, [0.95, 0.9])
+    grown = beside(drafted, [agreeing, other])
+    assert grown.reach == pytest.approx([0.5 * 0.8 * 0.9, 0.5 * RIVAL, 0.5 * RIVAL * 0.9])
+    assert grown.taken(1) == [[0, 1, 2], NONE]
+    assert grown.taken(2) == [[0, 1, 2], [0]]

@@ -220,6 +220,37 @@ def test_no_more_is_tried_than_may_be_lost() -> None:
     assert len(pace.copied(copying, 15)) > 0, "another generation"
 
 
+def test_free_guesses_join_a_draft_model_s_where_that_pays() -> None:
+    copying, late = Copying((0.9, 0.8, 0.75)), Copying((0.9, 0.8, 0.75), name="late")
+    drafter = Wishful(5.0)
+    pace = Pace(XEON, 16)
+    pace.begin([copying, late], [drafter])
+    assert len(pace.copied(copying, 9)) == 0, "asked before the model made its guesses"
+    assert pace.stepped(drafter, 9).most == 3
+    pace.spend(18.0, 2)
+    before = pace.decision
+    pace.join(Offer(chain(range(2), "wishful").guesses, [0.9, 0.9]), 9)
+    assert list(pace.copied(late, 9)) == [0, 1, 2]
+    assert len(pace.copied(copying, 9)) == 0
+    assert before is not None
+    assert pace.decision is not None
+    assert pace.decision[:2] == ("model", "wishful+late")
+    assert pace.decision.expected_tokens == pytest.approx(before.expected_tokens + 0.81 * 0.75 / 0.8)
+    assert pace.decision.expected_ms == pytest.approx(before.expected_ms + XEON.target(4) - XEON.target(3))
+    pace.settle(4)
+    assert pace.ms == pytest.approx(18 + pace.costs[3]), "one row more"
+
+
+def test_nothing_joins_that_may_not_be_lost() -> None:
+    copying, drafter = Copying((0.9, 0.8, 0.75)), Wishful(5.0)
+    pace = Pace(XEON, 16)
+    pace.begin([copying], [drafter])
+    pace.stepped(drafter, 9)
+    pace.spend(GRACE_MS, 2)
+    pace.join(Offer(chain(range(2), "wishful").guesses, [0.9, 0.9]), 9)
+    assert len(pace.copied(copying, 9)) == 0
+
+
 def test_costs_follow_the_length_of_the_text() -> None:
     behind = {64: XEON.target, 1064: XEON.target.scaled(2.0)}
     facts = replace(XEON, contexts=behind)

@@ -245,6 +245,11 @@ def test_all_sources_are_nothing_to_specialise_on() -> None:
     assert made.entered == 0
 
 
+def test_free_sources_stay_on_while_a_model_is() -> None:
+    made, pace = rounds()
+    assert not any(run(made, pace, "draft", 3 * STABLE)), "their guesses may join its own"
+
+
 def test_a_specialised_pipeline_has_no_trace_of_what_is_off() -> None:
     assert specialised(PACED, frozenset({"g", "h"})).statements == presets.load("plain").statements
     text = show(PACED)

@@ -2,7 +2,8 @@
 
 A guess is right with its chance when all that it hangs on is right; its reach is the product along its path. Where
 sources agree, the chance is what the one with the most to go by says. Where they don't, at most one of them is right:
-the surest keeps its chance, and guesses of the others get no more than RIVAL of what that leaves.
+the surest keeps its chance, and guesses of the others get no more than RIVAL of what that leaves. A draft model's guess
+keeps its chance beside free ones in any case: of 39 that would else have been given 0.3 or more, 6 were right.
 
 Reach falls along each path, so the guesses of largest reach always make a tree, and what a pass costs depends only on
 how many they are. They are taken in this order, until the next ones do not pay (`choice.copies`).
@@ -32,13 +33,15 @@ class Forest(NamedTuple):
     """Offers in one tree.
 
     reach: of its guesses, the largest first. order: their numbers. numbers: of each offer, the number of each guess.
-    starts: of each offer, from which number on guesses are not an earlier offer's too.
+    starts: of each offer, from which number on guesses are not an earlier offer's too. settled: guesses of lower
+    numbers are in the pass whatever is taken, and not in the order.
     """
 
     reach: Sequence[float]
     order: Sequence[int]
     numbers: Sequence[Sequence[int]]
     starts: Sequence[int]
+    settled: int = 0
 
     def taken(self, count: int) -> list[Sequence[int]]:
         """Of each offer, the indices of its guesses among the `count` of largest reach, parents first.
@@ -47,7 +50,7 @@ class Forest(NamedTuple):
         """
         if not count:
             return [NONE] * len(self.numbers)
-        chosen = set(self.order[:count])
+        chosen = {*range(self.settled), *self.order[:count]}
         out: list[Sequence[int]] = []
         for numbers, start in zip(self.numbers, self.starts, strict=True):
             mine = [i for i, number in enumerate(numbers) if number in chosen]
@@ -55,8 +58,11 @@ class Forest(NamedTuple):
         return out
 
 
-def forest(offers: Sequence[Offer]) -> Forest:
-    """The tree of these offers. Of those that agree, the later one has more to go by."""
+def forest(offers: Sequence[Offer], *, led: bool = False) -> Forest:
+    """The tree of these offers. Of those that agree, the later one has more to go by.
+
+    led: the first is a draft model's, which has more to go by than all others, whether they agree or not.
+    """
     if sum(len(guesses) > 0 for guesses, _ in offers) < 2:
         return _alone(offers)
     places: dict[tuple[int, int], int] = {}  # (parent, token) -> number
@@ -70,7 +76,8 @@ def forest(offers: Sequence[Offer]) -> Forest:
             number = places.setdefault((parent, guess.token), len(parents))
             mine.append(number)
             if number < len(parents):
-                chances[number], whose[number] = chance, who
+                if not (led and whose[number] == 0):
+                    chances[number], whose[number] = chance, who
                 continue
             parents.append(parent)
             chances.append(chance)
@@ -80,12 +87,25 @@ def forest(offers: Sequence[Offer]) -> Forest:
         numbers.append(mine)
         starts.append(start)
     for parent in torn:
-        _yield([i for i, each in enumerate(parents) if each == parent], chances, whose)
+        siblings = [i for i, each in enumerate(parents) if each == parent]
+        lead = siblings[0] if led and whose[siblings[0]] == 0 else max(siblings, key=chances.__getitem__)
+        _yield(lead, siblings, chances, whose)
     reach: list[float] = []
     for parent, chance in zip(parents, chances, strict=True):
         reach.append(chance if parent == ROOT else chance * reach[parent])
     order = sorted(range(len(reach)), key=reach.__getitem__, reverse=True)
     return Forest([reach[i] for i in order], order, numbers, starts)
+
+
+def beside(chain: Offer, offers: Sequence[Offer]) -> Forest:
+    """What these offers add to a chain that is in the pass anyway: guesses behind its end, and rivals of its guesses.
+
+    The chain's chances stay, whatever the offers say at its places.
+    """
+    whole = forest([chain, *offers], led=True)
+    settled = len(chain.guesses)
+    added = [(reach, number) for reach, number in zip(whole.reach, whole.order, strict=True) if number >= settled]
+    return Forest([r for r, _ in added], [n for _, n in added], whole.numbers[1:], whole.starts[1:], settled)
 
 
 def _alone(offers: Sequence[Offer]) -> Forest:
@@ -102,10 +122,9 @@ def _alone(offers: Sequence[Offer]) -> Forest:
     return Forest([reach[i] for i in order], order, numbers, [0] * len(offers))
 
 
-def _yield(siblings: Sequence[int], chances: list[float], whose: Sequence[int]) -> None:
-    """Guesses beside the surest one, of other offers, get what that leaves."""
-    surest = max(siblings, key=chances.__getitem__)
-    most = RIVAL * (1 - chances[surest])
+def _yield(lead: int, siblings: Sequence[int], chances: list[float], whose: Sequence[int]) -> None:
+    """Guesses of other offers beside `lead` get what that leaves."""
+    most = RIVAL * (1 - chances[lead])
     for each in siblings:
-        if whose[each] != whose[surest]:
+        if whose[each] != whose[lead]:
             chances[each] = min(chances[each], most)

@@ -2,7 +2,8 @@
 
 A round's options are the target alone, some guesses of its free sources (`foretell.cost.forest`: one tree of all that
 they offer), or some steps of one draft model (`foretell.cost.choice`). The one with the largest value is taken: tokens
-that it is expected to give, less what its time is worth at the recent rate. Whatever is tried, a generation can lose
+that it is expected to give, less what its time is worth at the recent rate. Once a draft model's guesses are there, free
+ones stand beside and behind them where that pays. Whatever is tried, a generation can lose
 only so much against the target alone, even when every guess is wrong: `room_ms`. Chances are learned (`chances`); costs
 were measured before and stay as they are, so what a pipeline of class `distribution` says depends on its seed alone.
 What the clock says only scales what is predicted for people.
@@ -16,7 +17,7 @@ from typing import Final, Literal, NamedTuple, Protocol
 
 from foretell.cost.choice import NO_STEPS, ROW_MARGIN, Steps, best_rate, charged, copies
 from foretell.cost.facts import Facts
-from foretell.cost.forest import NONE, Offer, forest
+from foretell.cost.forest import NONE, Offer, beside, forest
 from foretell.runtime.chances import LOOKUP, Doubts, Kinds, Matches
 
 RATE_FADE: Final = 0.85  # per round: a memory of about 6
@@ -34,7 +35,8 @@ PIECE: Final = 64  # tokens of text after which costs are looked up again
 class Decision(NamedTuple):
     """What a round does, and why.
 
-    source: whose guesses were chosen, several joined with "+", "" for the target alone. guesses: granted, at most.
+    source: whose guesses were chosen, several joined with "+", "" for the target alone. guesses: granted, at most; free
+    ones beside a draft model's are not counted.
     expected_tokens: that the round gives, the target's own included. expected_ms: that it takes, guesses included.
     reason: for people, a few words.
     """
@@ -142,12 +144,14 @@ class Pace:
         self._plain_ms = 0.0  # that the target alone would have taken for it so far
         self._length = self._costs_from = 0  # tokens of text; where costs were looked up
         self._planned = False
+        self._offers: dict[Copier, Offer] = {}  # of free sources that were not asked yet in this round
         self._taken: dict[Copier, Sequence[int]] = {}  # of free sources, which of the guesses that they offered
         self._rows_taken = 0  # guesses of free sources in the pass
         self._chosen: Drafter | None = None
         self._steps = NO_STEPS
         self._round_ms, self._guesses = 0.0, 0
         self._expected_ms = self.costs[0]
+        self._rate = 1 / self.costs[0]  # tokens per ms that the round's time is worth
         self._margin_ms = ROW_MARGIN * facts.target(1)  # per guess, in `costs` beside what is measured
 
     @property
@@ -176,7 +180,8 @@ class Pace:
     def begin(self, copiers: Sequence[Copier], drafters: Sequence[Drafter]) -> None:
         """A generation begins, with these sources."""
         self._copiers, self._drafters = sorted(copiers, key=lambda each: each.rank), list(drafters)
-        self._planned, self._chosen, self._taken, self._rows_taken = False, None, {}, 0
+        self._planned, self._chosen, self._rows_taken = False, None, 0
+        self._offers, self._taken = {}, {}
         self._saved_ms = self._plain_ms = self._round_ms = 0.0
         self._guesses = 0
         self._length = 0
@@ -208,6 +213,7 @@ class Pace:
     def copied(self, source: Copier, limit: int) -> Sequence[int]:
         """Which of the guesses that a free source offered this round takes, parents first."""
         self._plan(limit)
+        self._offers.pop(source, None)
         return self._taken.get(source, NONE)
 
     def stepped(self, source: Drafter, limit: int) -> Steps:
@@ -219,6 +225,28 @@ class Pace:
         """A draft model's own time in this round, and how many guesses it gave for that."""
         self._round_ms += ms
         self._guesses += guesses
+
+    def join(self, chain: Offer, limit: int) -> None:
+        """A draft model made these guesses: of the free sources that were not asked yet, what pays joins them."""
+        offers, made = self._offers, len(chain.guesses)
+        if self.decision is None or not any(offer.guesses for offer in offers.values()):
+            return
+        grown = beside(chain, list(offers.values()))
+        affordable = bisect_right(self.costs, self.costs[0] + max(0.0, self.room_ms))  # rows
+        costs = self.costs[made:affordable]
+        count, value = copies(grown.reach[: limit - made], costs, self._rate) if costs else (0, 0.0)
+        if not count:
+            return
+        self._rows_taken = count
+        self._taken = dict(zip(offers, grown.taken(count), strict=True))
+        names = [self.decision.source, *(copier.name for copier in offers if self._taken[copier])]
+        ms = costs[count] - costs[0] - self._margin_ms * count
+        self._expected_ms += ms
+        self.decision = self.decision._replace(
+            source="+".join(names),
+            expected_tokens=self.decision.expected_tokens + sum(grown.reach[:count]),
+            expected_ms=self.decision.expected_ms + ms * self.drift,
+        )
 
     def settle(self, tokens: int) -> None:
         """The round is over and gave so many tokens; at first, the prompt. Only the first call in a round counts."""
@@ -273,8 +301,9 @@ class Pace:
         tokens, guesses = 1.0, 0.0
         kind: Literal["plain", "copy", "model"] = "plain"
         affordable = bisect_right(costs, costs[0] + max(0.0, self.room_ms))  # rows
-        grown = forest([copier.offer(limit) for copier in self._copiers])
-        rate = self._worth(limit, grown.reach)
+        self._offers = {copier: copier.offer(limit) for copier in self._copiers}
+        grown = forest(list(self._offers.values()))
+        rate = self._rate = self._worth(limit, grown.reach)
         count, value = copies(grown.reach[:limit], costs[:affordable], rate)
         if count:
             best, kind, tokens, guesses = value, "copy", 1 + sum(grown.reach[:count]), count

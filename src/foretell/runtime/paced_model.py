@@ -8,6 +8,7 @@ from foretell.accept.proposal import Proposal, chain
 from foretell.backend.protocol import Want
 from foretell.cost.choice import NO_STEPS, Steps, steps
 from foretell.cost.curve import Curve
+from foretell.cost.forest import Offer
 from foretell.draft.model import ModelSource
 from foretell.draft.reader import Reader
 from foretell.runtime.backoff import Backoff
@@ -239,6 +240,8 @@ class PacedModel:
             return proposal
         tried = max(0, self._reader.rows - rows - unread - (passes - 1)) / passes  # of the inner source, in each pass
         self._pace.spend(self._read_ms(unread + tried) + self._pass_ms(1 + tried) * (passes - 1), count)
+        chances = [self.doubts.chance(each.chance) for each in proposal.guesses]
+        self._pace.join(Offer(proposal.guesses, chances), limit)
         self._per_guess += PASSES_FADE * (min(1.0, passes / count) - self._per_guess)
         self._begun, self._missed = True, 0.0
         self._backoff.used()

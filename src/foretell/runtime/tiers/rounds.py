@@ -22,7 +22,8 @@ class Rounds:
 
     The guard is the pace's decision, which is made before anyone is asked: when a source is to guess that is off, the
     general function runs this very round, so nothing is lost but the step back. Sources that are off are scored in
-    shadow as before, as deciding looks at their guesses.
+    shadow as before, as deciding looks at their guesses. While a draft model is on, so are the free sources, whose
+    guesses may join its own.
 
     Args:
         pipeline: with paced sources. general: its round.
@@ -39,6 +40,8 @@ class Rounds:
         self.general = self._special = general
         self._pipeline, self._labels, self._pace = pipeline, dict(labels), pace
         self._all = frozenset(self._labels.values())
+        drafts = of_kind(pipeline, Draft)
+        self._models = frozenset(labels[each.name] for each in drafts if each.source == "model" and each.name in labels)
         self._idle = dict.fromkeys(self._all, STABLE)  # rounds since each guessed
         self._recent: frozenset[str] = self._all
         self._since = 0  # rounds with the same recent sources
@@ -65,6 +68,8 @@ class Rounds:
         for label in idle:
             idle[label] = 0 if label in used else idle[label] + 1
         recent = frozenset(label for label, rounds in idle.items() if rounds < STABLE)
+        if recent & self._models:
+            recent |= self._all - self._models
         self._since = self._since + 1 if recent == self._recent else 0
         self._recent = recent
 
