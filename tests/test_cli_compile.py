@@ -59,10 +59,10 @@ def test_every_stage_of_a_pipeline(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_facts_are_measured_where_models_are_given(capsys: pytest.CaptureFixture[str]) -> None:
     free = json.loads(compiled(capsys, "-O1", "--model", "toy", "--json"))
-    assert free["facts"] == "partly measured (assumed: chances of lookup)"
+    assert free["facts"] == "partly measured (assumed: chances of lookup, chances of copy)"
     assert "model" not in free["pipeline"]
     both = json.loads(compiled(capsys, "chain", "--model", "toy", "--draft", "toy", "--json"))
-    assert both["facts"] == "partly measured (assumed: chances of lookup, chances of draft)"
+    assert both["facts"] == "partly measured (assumed: chances of lookup, chances of copy, chances of draft)"
     half = json.loads(compiled(capsys, "chain", "--model", "toy", "--json"))
     assert half["facts"].endswith("all assumed of draft")
     assert both["price"] != half["price"]

@@ -70,7 +70,7 @@ def test_merge_and_diff(capsys: pytest.CaptureFixture[str], file: Path, tmp_path
     pairs = json.loads(said(capsys, "diff", str(file), str(both), "--json"))
     assert pairs["draft 16384 Q4_0 kept"] == [0.94, 0.94]
     assert pairs["lookup offers"] == [0.5, 0.5]
-    assert pairs["copy offers"] == [None, 0.1], "only both together have seen it often enough"
+    assert pairs["grammar offers"] == [None, 0.1], "only both together have seen it often enough"
     assert said(capsys, "merge", str(file), str(tmp_path / "none"), "--out", str(both), status=1).startswith(
         "error: cannot read the profile"
     )

@@ -48,7 +48,8 @@ COUNTS = Counts(
             Spread(9, 0.02, 0.03),
         ),
         "recycled": SourceCounts({8: rounds(80, 60, (58, 40), (40, 8), rows=3)}),
-        "copy": SourceCounts({8: rounds(40, 4, (4, 1))}),
+        "copy": SourceCounts({8: rounds(60, 6, (6, 3))}),
+        "grammar": SourceCounts({8: rounds(40, 4, (4, 1))}),
     },
     forms={
         "whole": WHOLE,
@@ -94,7 +95,7 @@ def test_what_was_measured_is_taken() -> None:
     assert lookup.at(3).chances == lookup.at(100).chances == lookup.chances
     assert lookup.calibration == ((1, 0.2, 0.75), (4, 0.9, 0.25))
     assert known.sources["recycled"].level_rows == 3
-    assert set(known.sources) == {"lookup", "recycled"}, "copy was seen in too few rounds"
+    assert set(known.sources) == {"lookup", "recycled", "copy"}, "grammar was seen in too few rounds"
     model = known.models["small"]
     assert (model.pass_ms(1), model.prompt_ms) == (20, 2.0)
     assert model.chances == model.at(8) == pytest.approx((45 / 60, (33 + 2 * 0.75) / 45))
@@ -116,8 +117,8 @@ def test_what_was_measured_is_taken() -> None:
 
 def test_times_alone_leave_chances_assumed() -> None:
     known = facts(replace(PAIR, kinds={}))
-    assert known.origin == "partly measured (assumed: chances of lookup, chances of draft)"
-    assert known.sources == {"lookup": assumed().sources["lookup"]}
+    assert known.origin == "partly measured (assumed: chances of lookup, chances of copy, chances of draft)"
+    assert known.sources == {name: assumed().sources[name] for name in ("lookup", "copy")}
     assert known.models["draft"] == replace(
         DRAFT, pass_ms=known.models["draft"].pass_ms, prompt_ms=2.0, contexts={64: known.models["draft"].pass_ms}
     )
@@ -125,7 +126,7 @@ def test_times_alone_leave_chances_assumed() -> None:
     alone = replace(PAIR, keys=Keys("m", "t"), drafts={}, kinds={}, overhead=None)
     assert facts(alone).models == {}
     assert facts(alone).overhead_ms == assumed().overhead_ms
-    assert facts(alone).origin == "partly measured (assumed: chances of lookup)"
+    assert facts(alone).origin == "partly measured (assumed: chances of lookup, chances of copy)"
 
 
 def test_a_prompt_pass_that_was_not_timed_costs_as_the_largest_pass() -> None:

@@ -80,8 +80,8 @@ def workshop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workshop:
 def test_without_a_draft_passes_alone_are_timed_once(workshop: Workshop) -> None:
     for _ in range(3):
         known = workshop.opening.facts(workshop.target)
-        assert known.origin == "partly measured (assumed: chances of lookup)"
-        assert (known.target(1), set(known.sources), known.models) == (2.0, {"lookup"}, {})
+        assert known.origin == "partly measured (assumed: chances of lookup, chances of copy)"
+        assert (known.target(1), set(known.sources), known.models) == (2.0, {"lookup", "copy"}, {})
         assert workshop.opening.costs(workshop.target) == {1: 2.0, 8: 2.0}
     assert workshop.plans == [PASSES]
     assert workshop.said == ["measuring toy (nothing was measured yet)"]
@@ -103,7 +103,7 @@ def test_with_a_draft_chances_are_measured_once(workshop: Workshop) -> None:
 def test_costs_that_a_backend_gives_are_taken(workshop: Workshop) -> None:
     known = workshop.opening.facts(ToyBackend(), Drafter(lambda _: ToyBackend(), lambda _: {}))
     assert (known.target(1), known.models["draft"].pass_ms(1)) == (1.0, 1.0)
-    assert known.origin == "partly measured (assumed: chances of lookup, chances of draft)"
+    assert known.origin == "partly measured (assumed: chances of lookup, chances of copy, chances of draft)"
     assert workshop.plans == []
     assert not (workshop.folder / "profiles").exists()
 

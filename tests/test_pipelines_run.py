@@ -83,8 +83,8 @@ def test_a_conversation_learns_through_its_turns(model: Model) -> None:
     for _ in range(3):
         assert chat.send(PROMPT, max_tokens=30, level="O1").result.rounds
     lone = model.stream(PROMPT, max_tokens=30, level="O1")
-    (source,) = chat.send(PROMPT, max_tokens=2, level="O1").bound.sources.values()
-    (fresh,) = lone.bound.sources.values()
+    source = chat.send(PROMPT, max_tokens=2, level="O1").bound.sources["lookup"]
+    fresh = lone.bound.sources["lookup"]
     lone.close()
     assert isinstance(source, PacedCopy)
     assert isinstance(fresh, PacedCopy)

@@ -79,7 +79,7 @@ class SlowToy(ToyBackend):
 TARGET = ToyModel(echo=2.0)
 DRAFTS = {  # how they choose, and milliseconds of a pass by that of DRAFT_MS
     "good": (ToyModel(echo=1.9), 1.0),
-    "middling": (ToyModel(echo=0.0), 1.0),
+    "middling": (ToyModel(echo=0.0), 1.3),
     "hopeless": (ToyModel(order=7), 1.0),
     "slow": (ToyModel(echo=1.9), 8.0),
 }

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
-from foretell.cost.assumed import assumed
+from foretell.cost.assumed import UNMEASURED, assumed
 from foretell.cost.curve import Curve
 from foretell.cost.facts import Facts, ModelFacts, SourceFacts, Trade
 from foretell.profile.counts import DOUBTS, Counts, FormCounts, Overlap, Rounds, SourceCounts, Tally, form_of
@@ -14,7 +14,6 @@ USUAL: Final = 8  # the width whose chances are given where nobody says how wide
 LEAST: Final = 50  # rounds or places that a chance must come from
 SAMPLES: Final = 40  # of doubts
 WEIGHT: Final = 2  # trials that the chance of the place before counts for
-ALWAYS: Final = ("lookup",)  # assumed where it was not measured; other free sources differ too much by text
 
 
 def facts(profile: Profile, draft: str = "draft", kind: str | None = None) -> Facts:
@@ -30,7 +29,7 @@ def facts(profile: Profile, draft: str = "draft", kind: str | None = None) -> Fa
     guesses = {} if whole is None else {draft: whole}
     base = assumed(*guesses)
     sources = {name: _source(each) for name, each in counts.sources.items() if _enough(each)}
-    missing = [name for name in ALWAYS if name not in sources]
+    missing = [name for name in UNMEASURED if name not in sources]
     models = {name: _model(profile, times, counts, base.models[name]) for name, times in guesses.items()}
     unmeasured = [f"chances of {name}" for name in missing]
     unmeasured += [f"chances of {name}" for name in models if not _seen(counts)]

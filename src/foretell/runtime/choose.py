@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Final
 
-from foretell.cost.assumed import assumed
+from foretell.cost.assumed import UNMEASURED, assumed
 from foretell.cost.curve import Curve
 from foretell.cost.facts import Facts
 from foretell.ir.ops import Draft, Merge, Pipeline, Verify
@@ -13,8 +13,6 @@ from foretell.passes.pace import roomy
 from foretell.passes.rewrite import changed, of_kind
 
 DRAFT: Final = "draft"  # what pipelines call the draft model
-# Free sources that levels use before chances were measured: how often the others are right differs too much by text.
-UNMEASURED: Final = ("lookup",)
 
 
 def facts(target: Mapping[int, float], drafts: Mapping[str, Mapping[int, float]]) -> Facts:
