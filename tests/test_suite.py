@@ -71,7 +71,7 @@ def test_bench_suite(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert configurations["plain"][OVERALL]["tokens_per_round"] == pytest.approx(1.0)
     assert run(["bench", "suite", file, *TOY, "--classes", "other", "--limit", "1", "--temperature", "0.8"]) == 0
     table, last = capsys.readouterr().out.rstrip("\n").rsplit("\n", 1)
-    assert table.split()[:3] == ["class", "who", "tokens"]
+    assert table.split()[:3] == ["class", "who", "tok/s"]
     assert "drafts" not in table
     assert list(json.loads(last)["configurations"]["plain"]) == ["other", OVERALL]
 
@@ -152,6 +152,18 @@ def test_of_repeats_the_median_times_count_and_every_mismatch() -> None:
     assert (table["rival"]["x"]["prompts"], table["rival"]["x"]["tokens"]) == (1, 3)
     runs[1] = replace(runs[1], result=result((1, 2, 9), 2.0))
     assert summarise(runs)["rival"]["x"]["mismatches"] == 1
+
+
+def test_answers_are_compared_with_the_reference_s_of_the_same_repeat() -> None:
+    rates = {"plain": (1.0, 4.0, 2.0), "rival": (2.0, 2.0, 2.0)}  # 3, 1.5, 2 s and 2 s each
+    runs = [Run(A, name, result((1, 2, 3), each), i) for name, those in rates.items() for i, each in enumerate(those)]
+    other = Prompt("x", "2", "c")
+    runs += [Run(other, "plain", result((1, 2, 3), 1.0), 0), Run(other, "rival", result((1, 2, 3), 2.0), 0)]
+    runs += [Run(B, "plain", result((1, 2), 1.0), 0), Run(B, "rival", result((1, 2), 0.5), 1)]
+    its = summarise(runs)["rival"]
+    assert its["x"]["response_ratio"] == pytest.approx(1.5**0.5), "medians 1 and 1.5"
+    assert its["x"]["response_ratio_least"] == its[OVERALL]["response_ratio_least"] == pytest.approx(1.0)
+    assert (its["y"]["response_ratio"], its["y"]["response_ratio_least"]) == (None, None), "of different repeats"
 
 
 def test_only_prompts_that_all_have_answered_are_complete() -> None:

@@ -12,11 +12,14 @@ Figures = Mapping[str, Any]
 
 
 def print_speeds(configurations: Mapping[str, Mapping[str, Figures]]) -> None:
-    """One row per class and configuration. Passes of draft models are shown where there are any."""
+    """One row per class and configuration. Passes of draft models are shown where there are any.
+
+    least: of the prompts, the least ratio of response times to the reference's.
+    """
     from rich.console import Console
 
     drafts = any(each["draft_passes_per_accepted"] for its in configurations.values() for each in its.values())
-    names = ("class", "who", "tokens", "tok/s", "ratio", "1st s", "all s", "/round", "kept")
+    names = ("class", "who", "tok/s", "ratio", "1st s", "all s", "least", "/round", "kept")
     table = table_of(*names, *(("drafts",) if drafts else ()), "diff")
     for klass in next(iter(configurations.values()), ()):
         for place, (name, its) in enumerate(configurations.items()):
@@ -24,11 +27,11 @@ def print_speeds(configurations: Mapping[str, Mapping[str, Figures]]) -> None:
             table.add_row(
                 "" if place else klass,
                 name,
-                str(figures["tokens"]),
                 number(figures["tokens_per_s"], "{:.1f}"),
                 number(figures["ratio"]),
                 number(figures["first_token_s"]),
                 number(figures["response_s"]),
+                number(figures["response_ratio_least"]),
                 number(figures["tokens_per_round"]),
                 number(figures["acceptance"], "{:.0%}"),
                 *((number(figures["draft_passes_per_accepted"]),) if drafts else ()),

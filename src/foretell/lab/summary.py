@@ -22,13 +22,15 @@ def summarise(runs: Iterable[Run], reference: str = REFERENCE) -> Table:
     Of repeats, the median times of each prompt count.
 
     tokens: sum. tokens_per_s: tokens after the first of all answers by their time. ratio: of that to the reference's.
-    first_token_s, response_s: means. tokens_per_round, acceptance: over all rounds and guesses.
+    first_token_s, response_s: means. response_ratio, response_ratio_least: of prompts, how many times as fast as the
+    reference they were answered (`paired`): geometric mean, and the least. tokens_per_round, acceptance: over all
+    rounds and guesses.
     draft_passes_per_accepted: passes of draft models by guesses that were kept; overall over all of them.
     mismatches: answers with other tokens than the reference's, each repeat counted.
     """
     runs = list(runs)
     wrong = mismatched(runs, reference)
-    middle = medians(runs)
+    middle, pairs = medians(runs), paired(runs, reference)
     names = sorted(dict.fromkeys(run.configuration for run in runs), key=lambda name: name != reference)
     table: Table = {}
     for name in names:
@@ -39,6 +41,8 @@ def summarise(runs: Iterable[Run], reference: str = REFERENCE) -> Table:
             its["mismatches"] = sum(run.configuration == name and run.prompt.klass == klass for run in wrong)
             base = its if name == reference else table.get(reference, {}).get(klass, {})
             its["ratio"] = ratio(its["tokens_per_s"], base.get("tokens_per_s"))
+            ratios = [each for prompt, each in pairs.get(name, {}).items() if prompt.klass == klass]
+            its["response_ratio"], its["response_ratio_least"] = geometric_mean(ratios), min(ratios, default=None)
         table[name] = figures | {OVERALL: _overall(list(figures.values()), mine)}
     return table
 
@@ -50,6 +54,22 @@ def mismatched(runs: Sequence[Run], reference: str) -> list[Run]:
         if run.configuration == reference:
             right.setdefault(run.prompt, run.result.tokens)
     return [run for run in runs if run.result.tokens != right.get(run.prompt, run.result.tokens)]
+
+
+def paired(runs: Iterable[Run], reference: str) -> dict[str, dict[Prompt, float]]:
+    """Configuration → prompt → the reference's response time by its own in the same repeat: the median over repeats."""
+    base: dict[tuple[Prompt, int], float] = {}
+    others: dict[tuple[str, Prompt], list[tuple[int, float]]] = {}
+    for run in runs:
+        if run.configuration == reference:
+            base[run.prompt, run.repeat] = run.result.response_s
+        others.setdefault((run.configuration, run.prompt), []).append((run.repeat, run.result.response_s))
+    out: dict[str, dict[Prompt, float]] = {}
+    for (name, prompt), times in others.items():
+        ratios = [base[prompt, repeat] / s for repeat, s in times if s > 0 and (prompt, repeat) in base]
+        if ratios:
+            out.setdefault(name, {})[prompt] = median(ratios)
+    return out
 
 
 def medians(runs: Iterable[Run]) -> list[Run]:
@@ -145,6 +165,12 @@ def _figures(runs: Sequence[Run]) -> Figures:
 
 def _overall(classes: Sequence[Mapping[str, Any]], runs: Sequence[Run]) -> Figures:
     counts = {name: sum(each[name] for each in classes) for name in ("prompts", "tokens", "mismatches")}
-    names = ("tokens_per_s", "ratio", "first_token_s", "response_s", "tokens_per_round", "acceptance")
+    names = ("tokens_per_s", "ratio", "first_token_s", "response_s", "response_ratio", "tokens_per_round", "acceptance")
     means = {name: geometric_mean([each[name] for each in classes]) for name in names}
-    return counts | means | {"draft_passes_per_accepted": passes_per_accepted(runs)}
+    least = [each["response_ratio_least"] for each in classes if each["response_ratio_least"] is not None]
+    return {
+        **counts,
+        **means,
+        "response_ratio_least": min(least, default=None),
+        "draft_passes_per_accepted": passes_per_accepted(runs),
+    }

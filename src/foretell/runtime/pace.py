@@ -2,11 +2,11 @@
 
 A round's options are the target alone, some guesses of its free sources (`foretell.cost.forest`: one tree of all that
 they offer), or some steps of one draft model (`foretell.cost.choice`). The one with the largest value is taken: tokens
-that it is expected to give, less what its time is worth at the recent rate. Once a draft model's guesses are there, free
-ones stand beside and behind them where that pays. Whatever is tried, a generation can lose
-only so much against the target alone, even when every guess is wrong: `room_ms`. Chances are learned (`chances`); costs
-were measured before and stay as they are, so what a pipeline of class `distribution` says depends on its seed alone.
-What the clock says only scales what is predicted for people.
+that it is expected to give, less what its time is worth at the recent rate. Once a draft model's guesses are there,
+free ones stand beside and behind them where that pays. Whatever is tried, a generation can lose only so much against
+the target alone, even when every guess is wrong: `room_ms`. Chances are learned (`chances`); costs were measured before
+and stay as they are, so what a pipeline of class `distribution` says depends on its seed alone. What the clock says
+only scales what is predicted for people.
 """
 
 from bisect import bisect_right
@@ -234,7 +234,7 @@ class Pace:
         grown = beside(chain, list(offers.values()))
         affordable = bisect_right(self.costs, self.costs[0] + max(0.0, self.room_ms))  # rows
         costs = self.costs[made:affordable]
-        count, value = copies(grown.reach[: limit - made], costs, self._rate) if costs else (0, 0.0)
+        count = copies(grown.reach[: limit - made], costs, self._rate)[0] if costs else 0
         if not count:
             return
         self._rows_taken = count
