@@ -18,8 +18,9 @@ from foretell.engine.native import NativeModel
 from foretell.errors import ForetellError, UsageError
 from foretell.flags import PEER_PYTHON
 from foretell.lab import engine as lab
-from foretell.lab.peers import llama_server
+from foretell.lab.peers import llama_server, process
 from foretell.lab.peers.fairness import NEEDED, features, require
+from foretell.lab.peers.library import LIBRARIES, Running, Way
 from foretell.lab.peers.llama_cpp import LlamaCpp
 from foretell.lab.peers.llama_server import LlamaServer, arguments
 from foretell.profile.probe import Probe
@@ -37,7 +38,7 @@ for line in sys.stdin:
         import os, signal
         print("about to crash", file=sys.stderr, flush=True)
         os.kill(os.getpid(), signal.SIGSEGV)
-    elif command["op"] == "pass" and command["tokens"]:
+    elif command["op"] == "step" and command["tokens"]:
         answer = {"seconds": 0.001 * len(command["tokens"])}
     else:
         answer = {"error": "RuntimeError: llama_decode gave 1"}
@@ -196,13 +197,16 @@ def test_the_suite_command_takes_turns_with_the_rival(
     line = ["bench", "suite", str(file), "-m", str(zoo.path("qwen2")), "-n", "4", "-t", "1", "--peer", "llama.cpp"]
     assert cli.run([*line, "--peer-kinds", "plain, n-gram", "--json"]) == 0
     figures = json.loads(capsys.readouterr().out)
-    assert list(figures["configurations"]) == ["plain", "lookup", "llama.cpp plain", "llama.cpp n-gram"]
+    assert list(figures["configurations"]) == ["plain", "O2", "llama.cpp plain", "llama.cpp n-gram"]
     assert figures["configurations"]["llama.cpp n-gram"]["a"]["tokens"] == 4
-    assert figures["peer"]["version"] == "build 7 (abc) with GNU"
+    assert [(each["name"], each["version"]) for each in figures["peers"]] == [("llama.cpp", "build 7 (abc) with GNU")]
     for more, says in [
         (["--temperature", "0.5"], "compared greedily"),
         (["--peer-kinds", "draft"], "--peer-draft"),
         (["--peer-kinds", ","], "peer-kinds is empty"),
+        (["--peer-kinds", "magic"], "known: plain, n-gram, draft"),
+        (["--peer", "openvino", "--peer-kinds", "draft"], "openvino runs plain and n-gram"),
+        (["--peer", "nobody"], "known: llama.cpp, openvino, transformers"),
     ]:
         assert cli.run([*line, *more]) == 2
         assert says in capsys.readouterr().err
@@ -316,13 +320,131 @@ def test_ways_to_run_the_server() -> None:
 
 def test_where_rivals_are_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert peer_options.library_python(None, None) is None
-    assert peer_options.server(None, None) is None
+    assert peer_options.wanted((), None, None, ("plain",)).server is None
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(UsageError, match="no llama-server on the PATH"):
-        peer_options.server("llama.cpp", None)
+        peer_options.wanted(["llama.cpp"], None, None, ("plain",))
+    with pytest.raises(UsageError, match="no openvino-genai, which openvino needs"):
+        peer_options.wanted(["openvino"], None, None, ("plain",))
+    python = peer_options.wanted(["openvino"], None, Path(sys.executable), ("plain",)).libraries
+    assert python == {LIBRARIES["openvino"]: sys.executable}
     found = Path(program(tmp_path, "")).rename(tmp_path / "llama-server")
-    assert peer_options.server("llama.cpp", None) == str(found)
+    assert peer_options.wanted(["llama.cpp"], None, None, ("plain",)).server == str(found)
     found.chmod(0o600)
     if os.geteuid():  # root may run anything that anyone may
         with pytest.raises(UsageError, match="not a program"):
-            peer_options.server("llama.cpp", found)
+            peer_options.wanted(["llama.cpp"], found, None, ("plain",))
+
+
+LIBRARY = """
+import json, sys, time
+for line in sys.stdin:
+    command = json.loads(line)
+    if command.pop("op") == "load":
+        answer = {"version": "library 1.0", "system_info": INFO}
+        kinds, ends = command["kinds"], command["end_ids"]
+    else:
+        assert command["kind"] in kinds
+        n, wide = command["count"], 2 if command["kind"] == "n-gram" else 1
+        tokens = list(range(n))
+        if command["tokens"][0] == 7:
+            tokens = tokens[:3] + ends[:1]
+        sizes = [len(tokens[i : i + wide]) for i in range(0, len(tokens), wide)]
+        answer = {"tokens": tokens, "at_s": [0.5 + 0.25 * i for i in range(len(sizes))], "sizes": sizes}
+    print(json.dumps(answer), flush=True)
+"""
+
+
+def test_answers_of_a_library_by_our_definitions(tmp_path: Path) -> None:
+    library, python = LIBRARIES["transformers"], program(tmp_path, LIBRARY)
+    ends = frozenset({1000})
+    with Running(library, python, Path("m.gguf"), ("plain", "n-gram"), end_ids=ends, threads=1, context=64) as running:
+        assert (running.version, running.system_info) == ("library 1.0", INFO)
+        plain, lookup = (Way(running, kind, lambda text: [int(text), 2], str) for kind in running.kinds)
+        assert (plain.name, lookup.name) == ("transformers plain", "transformers n-gram")
+        result = plain.run("1", 5)
+        assert (result.tokens, result.text, result.finish) == ((0, 1, 2, 3, 4), "(0, 1, 2, 3, 4)", "length")
+        assert (result.first_token_s, result.response_s, result.tokens_per_s) == (0.5, 1.5, 4.0)
+        assert (result.prompt_tokens, result.rounds, result.tokens_per_round) == (2, 4, 1.0)
+        ended = plain.run("7", 5)
+        assert (ended.tokens, ended.finish, ended.rounds) == ((0, 1, 2), "stop", 3)
+        wide = lookup.run("1", 6)
+        assert (wide.rounds, wide.tokens_per_round, wide.tokens_per_s) == (2, 2.0, 10.0)
+
+
+def test_the_suite_command_takes_turns_with_several_rivals(
+    zoo: Zoo, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FORETELL_CACHE", str(tmp_path))
+    for name in ("server", "library"):
+        (tmp_path / name).mkdir()
+    monkeypatch.setenv("FORETELL_PEER_SERVER", program(tmp_path / "server", SERVER))
+    monkeypatch.setenv(PEER_PYTHON, program(tmp_path / "library", LIBRARY))
+    file = tmp_path / "suite.jsonl"
+    file.write_text(json.dumps({"klass": "a", "id": 1, "prompt": "Hello"}))
+    line = ["bench", "suite", str(file), "-m", str(zoo.path("qwen2")), "-n", "4", "-t", "1", "--peer-kinds", "plain"]
+    line += ["--peer", "llama.cpp", "--peer", "openvino", "--peer", "transformers"]
+    assert cli.run([*line, "--json", "--record", str(tmp_path / "run.jsonl")]) == 0
+    figures = json.loads(capsys.readouterr().out)
+    rivals = ["llama.cpp", "openvino", "transformers"]
+    assert list(figures["configurations"]) == ["plain", "O2", *(f"{name} plain" for name in rivals)]
+    assert [each["name"] for each in figures["peers"]] == rivals
+    assert cli.run(["bench", "summary", str(tmp_path / "run.jsonl"), "--markdown"]) == 0
+    head, _, klass, overall, _, about = capsys.readouterr().out.splitlines()
+    assert head.startswith("| class | plain | O2 | llama.cpp plain | openvino plain | transformers plain | O2 / best")
+    assert klass.startswith("| a | ")
+    assert overall.startswith("| **overall** | ")
+    assert len({row.count("|") for row in (head, klass, overall)}) == 1
+    theirs = figures["configurations"]["openvino plain"]["a"]["tokens_per_s"]
+    ours = figures["configurations"]["O2"]["a"]["tokens_per_s"]
+    cells = dict(zip(head.split(" | "), klass.split(" | "), strict=True))
+    assert cells["O2 / best openvino"] == f"{ours / theirs:.2f}"
+    assert "library 1.0" in about
+
+
+SCRIPT = """
+from lines import serve
+from pieces import Pieces
+
+class Model:
+    commands = frozenset({"generate"})
+    def __init__(self, *, path):
+        if path == "bad":
+            raise OSError("no such file")
+        print("libraries chat on stdout")
+        self.about = {"version": "1"}
+    def generate(self, count):
+        pieces = Pieces()
+        pieces.add(range(count))
+        pieces.add([])
+        pieces.add([7])
+        return pieces.answer
+    def hidden(self):
+        return {}
+
+serve(Model)
+"""
+
+
+def test_the_loop_of_a_worker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "script.py").write_text(SCRIPT)
+    for name in ("lines.py", "pieces.py"):
+        (tmp_path / name).write_text((process.WORKERS / name).read_text())
+    monkeypatch.setattr(process, "WORKERS", tmp_path)
+    worker = process.Worker("rival", sys.executable, "script.py")
+    try:
+        with pytest.raises(ForetellError, match="rival: load comes first"):
+            worker.ask("generate", count=2)
+        with pytest.raises(ForetellError, match="rival: OSError: no such file"):
+            worker.ask("load", path="bad")
+        assert worker.ask("load", path="good") == {"version": "1"}
+        answer = worker.ask("generate", count=2)
+        assert (answer["tokens"], answer["sizes"]) == ([0, 1, 7], [2, 1])
+        assert 0 <= answer["at_s"][0] <= answer["at_s"][1]
+        with pytest.raises(ForetellError, match="unknown operation hidden"):
+            worker.ask("hidden")
+        with pytest.raises(ForetellError, match="unexpected keyword argument 'size'"):
+            worker.ask("generate", size=2)
+    finally:
+        worker.close()
+    assert not worker.folder.exists()

@@ -62,12 +62,12 @@ def test_bench_suite(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     line = capsys.readouterr().out
     assert line.count("\n") == 1
     configurations = json.loads(line)["configurations"]
-    assert list(configurations) == ["plain", "lookup"]
+    assert list(configurations) == ["plain", "O2"]
     for figures in configurations.values():
         assert list(figures) == ["echo", "other", OVERALL]
         assert all(each["mismatches"] == 0 for each in figures.values())
     names = {"tokens", "tokens_per_s", "first_token_s", "response_s", "tokens_per_round", "acceptance", "mismatches"}
-    assert names <= set(configurations["lookup"]["echo"])
+    assert names <= set(configurations["O2"]["echo"])
     assert configurations["plain"][OVERALL]["tokens_per_round"] == pytest.approx(1.0)
     assert run(["bench", "suite", file, *TOY, "--classes", "other", "--limit", "1", "--temperature", "0.8"]) == 0
     table, last = capsys.readouterr().out.rstrip("\n").rsplit("\n", 1)

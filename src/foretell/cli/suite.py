@@ -1,4 +1,4 @@
-"""`foretell bench suite`: speed per class of prompts, plain, with lookup and of a rival, interleaved."""
+"""`foretell bench suite`: speed per class of prompts, ours without and with guesses, and rivals', interleaved."""
 
 import contextlib
 import hashlib
@@ -23,6 +23,7 @@ Repeats = Annotated[int, typer.Option("--repeats", min=1, help="Times that all i
 RecordFile = Annotated[
     Path | None, typer.Option("--record", help="File that each answer is noted in at once.", show_default="none")
 ]
+Markdown = Annotated[bool, typer.Option("--markdown", help="Print nothing but a table of speeds, for a README.")]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on with --record: answers that it has are left out.")]
 
 
@@ -30,6 +31,7 @@ def suite(
     file: File,
     *,
     model: options.ModelName = None,
+    draft: options.Draft = None,
     max_tokens: options.MaxTokens = 128,
     temperature: options.Temperature = 0.0,
     seed: Seed = 0,
@@ -40,38 +42,41 @@ def suite(
     resume: Resume = False,
     threads: options.Threads = None,
     context: options.ContextSize = None,
-    peer: peers.Peer = None,
+    peer: peers.Peers = None,
     peer_server: peers.PeerServer = None,
+    peer_python: peers.PeerPython = None,
     peer_kinds: peers.PeerKinds = "plain,n-gram,draft",
     peer_draft: peers.PeerDraft = None,
+    markdown: Markdown = False,
     json_: options.Json = False,
 ) -> None:
     """Run a suite of prompts and print a table per class, then one line of JSON."""
     from foretell.errors import UsageError
+    from foretell.lab.contest import level_contenders
+    from foretell.lab.policies.catalogue import OURS
     from foretell.lab.suite import Configuration, Ours, read_suite
+    from foretell.lab.summary import REFERENCE
     from foretell.runtime.settings import Options, Settings
 
     sampling = Options(temperature=temperature, seed=seed)
     Settings(**(sampling | Options(max_tokens=max_tokens)))
     prompts = read_suite(file, names(classes), limit)
-    program = peers.server(peer, peer_server)
-    if program and temperature:
+    rivals = peers.wanted(peer or (), peer_server, peer_python, names(peer_kinds))
+    if peer and temperature:
         raise UsageError(f"temperature is {temperature}, but rivals are compared greedily: leave it out")
     with contextlib.ExitStack() as stack:
-        loaded = stack.enter_context(options.opened(model, threads, context))
-        who: list[Configuration] = [
-            Ours(name, loaded, sampling | Options(speculation=name == "lookup")) for name in ("plain", "lookup")
-        ]
-        facts = facts_of("suite", file, (loaded.name, None), max_tokens, temperature, seed, repeats)
-        if program:
+        loaded = stack.enter_context(options.opened(model, threads, context, draft))
+        who: list[Configuration] = [Ours(REFERENCE, loaded, sampling | Options(speculation=False))]
+        who += [each.ours(loaded, sampling) for each in level_contenders(loaded, [OURS]) if each.name == OURS]
+        facts = facts_of("suite", file, (loaded.name, draft), max_tokens, temperature, seed, repeats)
+        if peer:
             room = max(len(loaded.encode(prompt.text)) for prompt in prompts) + max_tokens
-            servers = peers.servers(stack, program, loaded, names(peer_kinds), peer_draft, threads, room)
-            who += servers
-            facts["peer"] = {"name": peer, "version": servers[0].version, "system_info": servers[0].system_info}
+            running, facts["peers"] = peers.started(stack, rivals, loaded, peer_draft or draft, threads, room)
+            who += running
         facts["pipelines"] = {each.name: {} for each in who}
         kept = recording(record, facts, prompts, resume)
         runs = answers(prompts, who, max_tokens, seed, repeats, kept)
-    show(runs, facts, json_)
+    show(runs, facts, json_, markdown=markdown)
 
 
 def names(text: str) -> list[str]:
@@ -154,22 +159,34 @@ def warm_up(who: "Sequence[Configuration]") -> None:
         each.run("Hello", 4)
 
 
-def show(runs: "Sequence[Run]", facts: Mapping[str, Any], json_: bool) -> int:
-    """Tables for people unless only JSON is wanted, then the line of JSON. Status 1 when an exact pipeline was not."""
+def show(runs: "Sequence[Run]", facts: Mapping[str, Any], json_: bool, *, markdown: bool = False) -> int:
+    """Tables for people unless only JSON is wanted, then the line of JSON. Status 1 when an exact pipeline was not.
+
+    markdown: nothing but a table of speeds, as it stands in the README.
+    """
+    from foretell.cli.markdown import speeds
     from foretell.cli.tables import print_contest, print_speeds
     from foretell.lab.contest import report
     from foretell.lab.summary import complete, summarise
 
     if facts["what"] == "pipelines":
         found = report(runs, facts)
+        if markdown:
+            typer.echo(speeds(found))
+            return 1 if found["broken"] else 0
         if not json_:
             print_contest(found)
         typer.echo(json.dumps(found))
         return 1 if found["broken"] else 0
     table = summarise(complete(runs, facts["pipelines"]))
     configurations = {name: table[name] for name in facts["pipelines"] if name in table}
+    if markdown:
+        typer.echo(speeds({**facts, "configurations": configurations}))
+        return 0
     if not json_:
         print_speeds(configurations)
+        for rival in facts.get("peers", ()):
+            typer.echo(f"{rival['name']}: {rival['version']}; {rival['system_info']}")
     typer.echo(json.dumps({**facts, "configurations": configurations}))
     return 0
 
@@ -177,10 +194,11 @@ def show(runs: "Sequence[Run]", facts: Mapping[str, Any], json_: bool) -> int:
 def summary(
     record: Annotated[Path, typer.Argument(help="File that --record of suite or pipelines wrote.")],
     *,
+    markdown: Markdown = False,
     json_: options.Json = False,
 ) -> int:
     """The tables and the line of JSON of a record, of prompts that every configuration has answered so far."""
     from foretell.lab.record import read
 
     found = read(record)
-    return show(found.entries, found.facts, json_)
+    return show(found.entries, found.facts, json_, markdown=markdown)

@@ -1,30 +1,27 @@
-"""Runs llama.cpp for the benchmarks: one JSON command a line on stdin, one JSON answer a line on stdout.
-
-Needs only NumPy and llama-cpp-python, and is run by the interpreter that has them (`peers/llama_cpp.py` starts it), so
-that a llama.cpp compiled for the machine need not share our environment. Large arrays go through a memory-mapped file.
+"""llama.cpp for the benchmarks (`lines`). Needs only NumPy and llama-cpp-python.
 
     {"op": "load", "path": ..., "threads": n, "context": n, "scores": FILE, "rows": n, "repack": bool}
                                                                   → {"version", "system_info", "vocabulary"}
     {"op": "score", "tokens": [...], "start": n}                  → {"seconds"}; FILE holds the scores of each token
-    {"op": "pass", "tokens": [...], "start": n, "scored": which}  → {"seconds"}; which: "all", "last" or "none"
+    {"op": "step", "tokens": [...], "start": n, "scored": which}  → {"seconds"}; which: "all", "last" or "none"
     {"op": "generate", "tokens": [...], "count": n}               → {"tokens", "first_s", "seconds"}; greedy, no stops
 
-`start` cuts the sequence to that many tokens first.
+`start` cuts the sequence to that many tokens first. Large arrays go through a memory-mapped file.
 """
 
 import ctypes
-import json
-import os
-import sys
 import time
 from typing import Any
 
 import llama_cpp as llama
 import numpy as np
+from lines import serve
 
 
 class Model:
     """One model with one sequence."""
+
+    commands = frozenset({"score", "step", "generate"})
 
     def __init__(self, *, path: str, threads: int, context: int, scores: str, rows: int, repack: bool) -> None:
         llama.llama_backend_init()
@@ -43,6 +40,12 @@ class Model:
             raise RuntimeError(f"llama.cpp cannot make a context of {context} tokens")
         self.batch = llama.llama_batch_init(max(rows, 512), 0, 1)
         self.scores = np.memmap(scores, np.float32, "r+", shape=(rows, self.vocabulary))
+        info = llama.llama_print_system_info().decode().strip()
+        self.about = {"version": llama.__version__, "system_info": info, "vocabulary": self.vocabulary}
+
+    def step(self, tokens: list[int], start: int, scored: str) -> dict[str, float]:
+        """One pass, for its time alone."""
+        return {"seconds": self.run(tokens, start, scored)}
 
     def run(self, tokens: list[int], start: int, scored: str) -> float:
         """Seconds of one pass; `scored` is "all", "last" or "none"."""
@@ -62,11 +65,11 @@ class Model:
             raise RuntimeError(f"llama_decode gave {status} for {len(tokens)} tokens at {start}")
         return seconds
 
-    def score(self, tokens: list[int], start: int) -> float:
+    def score(self, tokens: list[int], start: int) -> dict[str, float]:
         """Write the scores of each token to the shared file; seconds of the pass alone."""
         seconds = self.run(tokens, start, "all")
         self.scores[: len(tokens)] = self._logits(len(tokens))
-        return seconds
+        return {"seconds": seconds}
 
     def generate(self, tokens: list[int], count: int) -> dict[str, Any]:
         """Greedy tokens one pass at a time, as plain generation does."""
@@ -84,38 +87,5 @@ class Model:
         return np.ctypeslib.as_array(pointer, (rows, self.vocabulary))
 
 
-def answer(model: Model | None, command: dict[str, Any]) -> tuple[Model | None, dict[str, Any]]:
-    """Run one command; the model from then on, and the answer."""
-    operation = command.pop("op")
-    if operation == "load":
-        model = Model(**command)
-        info = llama.llama_print_system_info().decode().strip()
-        return model, {"version": llama.__version__, "system_info": info, "vocabulary": model.vocabulary}
-    if model is None:
-        raise RuntimeError("load comes first")
-    if operation == "score":
-        return model, {"seconds": model.score(**command)}
-    if operation == "pass":
-        return model, {"seconds": model.run(**command)}
-    if operation == "generate":
-        return model, model.generate(**command)
-    raise RuntimeError(f"unknown operation {operation}")
-
-
-def main() -> None:
-    """Answer commands until there are no more."""
-    # llama.cpp may print to stdout: keep the real one for answers and send everything else to stderr.
-    answers = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)
-    model: Model | None = None
-    for line in sys.stdin:
-        try:
-            model, result = answer(model, json.loads(line))
-        except (RuntimeError, TypeError, ValueError, OSError) as error:
-            result = {"error": f"{type(error).__name__}: {error}"}
-        answers.write(json.dumps(result) + "\n")
-        answers.flush()
-
-
 if __name__ == "__main__":
-    main()
+    serve(Model)
