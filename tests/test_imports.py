@@ -15,7 +15,7 @@ LAYERS = [
     ["cli"],
     ["serve"],
     ["lab"],
-    ["__init__", "api", "build"],  # what `import foretell` offers
+    ["__init__", "api", "build", "conversation"],  # what `import foretell` offers
     ["runtime"],
     ["codegen"],
     ["passes"],

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from foretell.accept.grammar import Grammar
-    from foretell.api import Chat, Model, load
+    from foretell.api import Model, load
+    from foretell.conversation import Chat
     from foretell.errors import ForetellError, UsageError
     from foretell.runtime.compiled import Compiled, compile  # noqa: A004 — the name that people look for
     from foretell.runtime.events import Event, Result
@@ -37,7 +38,7 @@ __all__ = [
 
 # Where a public name lives; imported when it is first used, so that `import foretell` and `foretell --help` are quick.
 _HOMES = {
-    "Chat": "foretell.api",
+    "Chat": "foretell.conversation",
     "Compiled": "foretell.runtime.compiled",
     "Event": "foretell.runtime.events",
     "ForetellError": "foretell.errors",

@@ -7,3 +7,13 @@ class ForetellError(Exception):
 
 class UsageError(ForetellError):
     """An option or argument that makes no sense. The command line exits with status 2."""
+
+
+def why(error: Exception) -> str:
+    """What went wrong, without the path that an operating system's message repeats.
+
+    >>> why(FileNotFoundError(2, "No such file or directory", "suite.jsonl")), why(ValueError("line 3"))
+    ('No such file or directory', 'line 3')
+    """
+    said = error.strerror if isinstance(error, OSError) else None
+    return said or " ".join(str(error).split())

@@ -56,19 +56,21 @@ def clear(
     kinds: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[KIND]...", help="models, packed, code, tokenizers, profiles, runs; all but models if none."
+            metavar="[KIND]...",
+            show_default="all but models and calibrations",
+            help="models, packed, code, tokenizers, profiles, runs, calibrations, data.",
         ),
     ] = None,
-    everything: Annotated[bool, typer.Option("--all", help="Models too.")] = False,
+    everything: Annotated[bool, typer.Option("--all", help="Models and calibrations too.")] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
     json_: _Json = False,
 ) -> None:
-    """Delete stored files. Models are kept unless they are named."""
+    """Delete stored files. Models and calibrations are kept unless they are named."""
     from foretell.cli.progress import human
     from foretell.errors import UsageError
-    from foretell.models.cache import KINDS, Cache
+    from foretell.models.cache import KEPT, KINDS, Cache
 
-    chosen = list(KINDS) if everything else kinds or [kind for kind in KINDS if kind != "models"]
+    chosen = list(KINDS) if everything else kinds or [kind for kind in KINDS if kind not in KEPT]
     for kind in chosen:
         if kind not in KINDS:
             raise UsageError(f"unknown kind {kind!r}; known are {', '.join(KINDS)}")

@@ -11,7 +11,8 @@ import typer
 from foretell.cli import options
 
 if TYPE_CHECKING:
-    from foretell.api import Chat, Model
+    from foretell.api import Model
+    from foretell.conversation import Chat
     from foretell.runtime.settings import Options
 
 HELP = "/clear forgets the conversation, /exit or Ctrl-D leaves, Ctrl-C stops an answer, /help shows this."

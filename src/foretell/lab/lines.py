@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Self
 
-from foretell.errors import ForetellError, UsageError
+from foretell.errors import ForetellError, UsageError, why
 
 
 class Lines:
@@ -85,7 +85,7 @@ def read(path: Path, give: str) -> Iterator[tuple[str, dict[str, Any]]]:
     try:
         lines = path.read_text(encoding="utf-8").split("\n")
     except (OSError, UnicodeDecodeError) as error:
-        raise ForetellError(f"cannot read {path}: {error}; {give}") from error
+        raise ForetellError(f"cannot read {path}: {why(error)}; {give}") from error
     for number, text in enumerate(lines[:-1], 1):  # behind the last line's end there is nothing, or a broken line
         where = f"{path}, line {number}"
         try:

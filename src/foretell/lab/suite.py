@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Protocol, TypeVar
 
 from foretell.api import Model
-from foretell.errors import ForetellError
+from foretell.errors import ForetellError, why
 from foretell.runtime.events import Result
 from foretell.runtime.settings import Options
 
@@ -81,7 +81,7 @@ def read_suite(path: Path, classes: Sequence[str] = (), limit: int | None = None
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise ForetellError(f"cannot read {path}: {error}; give a JSONL file") from error
+        raise ForetellError(f"cannot read {path}: {why(error)}; give a JSONL file") from error
     prompts = [_prompt(path, number, line) for number, line in enumerate(lines, 1) if line.strip()]
     known = list(dict.fromkeys(prompt.klass for prompt in prompts))
     for klass in classes:

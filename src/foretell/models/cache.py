@@ -23,6 +23,7 @@ from foretell.errors import ForetellError
 
 KINDS = ("models", "packed", "code", "tokenizers", "profiles", "runs", "calibrations", "data")
 EVICTABLE = ("packed", "code")
+KEPT = ("models", "calibrations")  # deleted only where they are named: they take long to get again
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,7 @@ from typing import Any, NoReturn, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from foretell.errors import ForetellError
+from foretell.errors import ForetellError, why
 from foretell.models.formats import FORMATS, SUPPORTED, UNSUPPORTED
 
 _STRING, _ARRAY, _BOOL = 8, 9, 7
@@ -248,7 +248,7 @@ class GGUF:
                     )
                 mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
         except OSError as error:
-            raise ForetellError(f"cannot read {path}: {error.strerror or error}; check the path") from error
+            raise ForetellError(f"cannot read {path}: {why(error)}; check the path") from error
         try:
             return cls(path, mapped)
         except BaseException:

@@ -16,7 +16,7 @@ from pathlib import Path, PurePosixPath
 
 from filelock import FileLock, Timeout
 
-from foretell.errors import ForetellError
+from foretell.errors import ForetellError, why
 from foretell.models.cache import Cache, explain
 from foretell.models.catalogue import Catalogue, Entry, Hub, Source
 from foretell.models.gguf import GGUF
@@ -103,7 +103,7 @@ class Store:
             sha256 = _sha256(path, path.name, progress or quiet)
             after = path.stat()
         except OSError as error:
-            raise ForetellError(f"cannot read {path}: {error.strerror or error}; check the path") from error
+            raise ForetellError(f"cannot read {path}: {why(error)}; check the path") from error
         if [after.st_size, after.st_mtime_ns, after.st_ino] == print_:
             self._remember(path, sha256)
         return sha256

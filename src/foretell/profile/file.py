@@ -10,7 +10,7 @@ from functools import partial, reduce
 from pathlib import Path
 from typing import Final
 
-from foretell.errors import ForetellError
+from foretell.errors import ForetellError, why
 from foretell.profile.counts import Counts, form_of
 from foretell.profile.record import added
 from foretell.profile.sealed import sealed, unsealed, write_whole
@@ -141,7 +141,7 @@ def read(path: Path) -> Profile:
     try:
         content = path.read_text(encoding="utf-8")
     except OSError as error:
-        raise ForetellError(f"cannot read the profile {path}: {error.strerror or error}; give another file") from error
+        raise ForetellError(f"cannot read the profile {path}: {why(error)}; give another file") from error
     except UnicodeDecodeError as error:
         raise _bad(str(path), "is not text") from error
     return parse(content, str(path))
@@ -152,7 +152,7 @@ def write(path: Path, profile: Profile) -> None:
     try:
         write_whole(path, text(profile))
     except OSError as error:
-        raise ForetellError(f"cannot write the profile {path}: {error.strerror or error}; give another file") from error
+        raise ForetellError(f"cannot write the profile {path}: {why(error)}; give another file") from error
 
 
 def _model(key: str) -> str:

@@ -7,7 +7,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Final
 
-from foretell.errors import UsageError
+from foretell.errors import UsageError, why
 
 OWN: Final = "own"  # the kind of prompts that don't say theirs
 _MARK: Final = "=== "
@@ -43,7 +43,7 @@ def read_prompts(path: Path) -> tuple[Prompt, ...]:
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"cannot read prompts from {path}: {error}; give a text file") from error
+        raise UsageError(f"cannot read prompts from {path}: {why(error)}; give a text file") from error
     found = tuple(_prompts(lines, path))
     if not found:
         raise UsageError(f"there is no prompt in {path}: write one on each line")

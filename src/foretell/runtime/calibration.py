@@ -12,7 +12,7 @@ from math import nan
 from pathlib import Path
 from typing import Final
 
-from foretell.errors import ForetellError, UsageError
+from foretell.errors import ForetellError, UsageError, why
 from foretell.ir.check import check
 from foretell.ir.ops import Pipeline
 from foretell.ir.text import parse as parse_pipeline
@@ -247,7 +247,7 @@ def read(path: Path) -> Calibration:
     try:
         content = path.read_text(encoding="utf-8")
     except OSError as error:
-        raise ForetellError(f"cannot read the calibration {path}: {error.strerror or error}; {MAKE}") from error
+        raise ForetellError(f"cannot read the calibration {path}: {why(error)}; {MAKE}") from error
     except UnicodeDecodeError as error:
         raise _bad(str(path), "is not text") from error
     return parse(content, str(path))

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from foretell.errors import ForetellError, UsageError
+from foretell.errors import ForetellError, UsageError, why
 from foretell.profile.energy.joules import KINDS
 from foretell.profile.record import from_json, to_json
 from foretell.runtime.pace import Decision
@@ -99,9 +99,7 @@ def read(path: Path) -> Run:
     try:
         content = path.read_text(encoding="utf-8")
     except OSError as error:
-        raise ForetellError(
-            f"cannot read the run {path}: {error.strerror or error}; see `foretell explain --list`"
-        ) from error
+        raise ForetellError(f"cannot read the run {path}: {why(error)}; see `foretell explain --list`") from error
     except ValueError as error:
         raise _bad(str(path), "is not text") from error
     return parse(content, str(path))

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-from foretell.errors import ForetellError
+from foretell.errors import ForetellError, why
 from foretell.ir import presets
 from foretell.ir.ops import Pipeline, Verify
 from foretell.ir.text import parse
@@ -79,7 +79,7 @@ def _kinds(run: Fields, folder: Path) -> Iterator[Configuration]:
         try:
             written = path.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
-            raise run.wrong("file", f"cannot read the pipeline {path}: {error}") from None
+            raise run.wrong("file", f"cannot read the pipeline {path}: {why(error)}") from None
         found = _pipeline(run, "file", written, str(path))
         yield Configuration(found.name, "", pipeline=found)
     if not set(run.table) & set(_KINDS):

@@ -7,7 +7,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, Final
 
-from foretell.errors import ForetellError, UsageError
+from foretell.errors import ForetellError, UsageError, why
 from foretell.lab.experiment.configurations import configurations_of
 from foretell.lab.experiment.fields import Fields, listed, nearest
 from foretell.lab.experiment.plan import PAIR, SMALL, SOURCES, Configuration, Models, Plan, Suite
@@ -84,7 +84,7 @@ def plan(name_or_path: str, given: Given = Given()) -> Plan:
         written = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(
-            f"cannot read the plan {path}: {error}; give a TOML file, or one of {', '.join(names())}"
+            f"cannot read the plan {path}: {why(error)}; give a TOML file, or one of {', '.join(names())}"
         ) from None
     return parse(written, str(path), path.stem, path.parent, given)
 

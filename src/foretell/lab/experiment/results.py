@@ -6,7 +6,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
 
-from foretell.errors import ForetellError, UsageError
+from foretell.errors import ForetellError, UsageError, why
 from foretell.lab.experiment.plan import Plan, show
 from foretell.lab.experiment.read import parse
 from foretell.lab.experiment.rows import ROWS, Key, Row, read_rows
@@ -98,7 +98,7 @@ def _check_same(path: Path, plan: Plan) -> None:
     try:
         before = parse(path.read_text(encoding="utf-8"), str(path), plan.name, Path())
     except (OSError, UnicodeDecodeError) as error:
-        raise ForetellError(f"cannot read {path}: {error}; {_ANOTHER}") from error
+        raise ForetellError(f"cannot read {path}: {why(error)}; {_ANOTHER}") from error
     if not before.grows_to(plan):
         raise UsageError(
             f"{path.parent} has results of another plan (it differs in {before.differences(plan)}): {_ANOTHER}, or the "

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from foretell.errors import ForetellError
+from foretell.errors import ForetellError, why
 
 SUFFIXES = (".jsonl", ".jsonl.gz", ".json", ".parquet", ".src")
 
@@ -60,7 +60,7 @@ def read_rows(path: Path) -> Iterator[Row]:
         else:
             yield from _lines(path)
     except (OSError, UnicodeDecodeError, EOFError, zlib.error) as error:
-        raise ForetellError(f"cannot read {path}: {error}; give one of {', '.join(SUFFIXES)}") from error
+        raise ForetellError(f"cannot read {path}: {why(error)}; give one of {', '.join(SUFFIXES)}") from error
 
 
 def _lines(path: Path) -> Iterator[Row]:

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from foretell.accept.sampling import GREEDY, Sampling
 from foretell.backend.script import Said, Script
-from foretell.errors import ForetellError
+from foretell.errors import ForetellError, why
 from foretell.lab.replay.world import Variant
 from foretell.profile import file as profiles
 from foretell.profile.counts import form_name, form_of
@@ -227,7 +227,7 @@ def read(path: Path, profile: Profile | None = None) -> GuessTrace:
     try:
         lines = path.read_text(encoding="utf-8").split("\n")
     except OSError as error:
-        raise ForetellError(f"cannot read the trace {path}: {error.strerror or error}; give another file") from error
+        raise ForetellError(f"cannot read the trace {path}: {why(error)}; give another file") from error
     except UnicodeDecodeError as error:
         raise ForetellError(f"{path} is no {KIND}: it is not text; {_AGAIN}") from error
     about, known = _header(path, _json(path, 1, lines[0]), profile)
