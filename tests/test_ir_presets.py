@@ -23,6 +23,7 @@ CLASSES: dict[str, Class] = {
     "copy": "exact",
     "merged": "exact",
     "paced": "exact",
+    "approximated": "exact",
     "defer": "lossy",
     "cascade": "lossy",
     "route": "lossy",

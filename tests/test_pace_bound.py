@@ -23,6 +23,8 @@ from foretell.lab.replay.world import AS_IT_IS, World
 from foretell.runtime.backoff import MOST
 from foretell.runtime.bind import Bound
 from foretell.runtime.pace import Change
+from foretell.runtime.paced_tail import LEAST, TOKENS
+from foretell.runtime.paced_tail import MOST as MOST_PROMPT
 
 SHARE, GRACE_S = 0.02, 0.060
 PLAIN, PACED = (Fixed(name, presets.load(name)) for name in ("plain", "paced"))
@@ -47,14 +49,23 @@ PROMPT = 24  # tokens: what the draft model takes for reading them may be lost
 END = 999  # a token that no text has
 
 
-def world(facts: Facts, prompt: int, answer: list[int], sure: Sureness, seed: int = 0, limit: int = 0) -> World:
-    """limit: tokens that the answer might have had, when it ends by itself."""
+def world(
+    facts: Facts,
+    prompt: int,
+    answer: list[int],
+    sure: Sureness,
+    seed: int = 0,
+    limit: int = 0,
+    end: Sureness | None = None,
+) -> World:
+    """limit: tokens that the answer might have had, when it ends by itself. end: of guesses behind the prompt's end."""
     first = novel(prompt, seed=seed + 1, vocabulary=END)
     answer = [*answer, END] if limit else answer
     draft = drafted([*first, *answer], prompt, sure, seed=seed, vocabulary=END)
-    return World(
-        spoken(first, answer), {AS_IT_IS: draft}, facts, Costs.of(facts), limit=limit, end_ids=frozenset({END})
-    )
+    drafts = {AS_IT_IS: draft}
+    if end is not None and prompt > TOKENS:
+        drafts[0, "", TOKENS] = drafted([*first, *answer], prompt, end, seed=seed + 2, vocabulary=END)
+    return World(spoken(first, answer), drafts, facts, Costs.of(facts), limit=limit, end_ids=frozenset({END}))
 
 
 def ratio(world: World) -> tuple[Played, Played]:
@@ -65,22 +76,34 @@ def ratio(world: World) -> tuple[Played, Played]:
     return plain, paced
 
 
-@settings(max_examples=60, deadline=None)
+KINDS: Final = st.one_of(st.floats(0.01, 1).map(hopeless), st.floats(0.01, 0.999).map(always), st.just(classes(USUAL)))
+
+
+@settings(max_examples=80, deadline=None)
 @given(
     facts=MACHINES,
     prompt=st.integers(1, 300),
     length=st.integers(2, 250),
     period=st.integers(2, 80),
     slips=st.floats(0, 1),
-    sure=st.one_of(st.floats(0.01, 1).map(hopeless), st.floats(0.01, 0.999).map(always), st.just(classes(USUAL))),
+    sure=KINDS,
+    end=st.one_of(st.none(), KINDS),
     seed=st.integers(0, 1000),
     limit=st.sampled_from((0, 0, 256, 2000)),
 )
 def test_a_response_takes_hardly_longer_than_by_the_target_alone(
-    facts: Facts, prompt: int, length: int, period: int, slips: float, sure: Sureness, seed: int, limit: int
+    facts: Facts,
+    prompt: int,
+    length: int,
+    period: int,
+    slips: float,
+    sure: Sureness,
+    end: Sureness | None,
+    seed: int,
+    limit: int,
 ) -> None:
     text = repeated(length, period=period, slips=slips, seed=seed, vocabulary=END)
-    ratio(world(facts, prompt, text, sure, seed, limit))
+    ratio(world(facts, prompt, text, sure, seed, limit, end))
 
 
 @pytest.mark.parametrize("length", [5, 30, 128, 600])
@@ -92,6 +115,31 @@ def test_a_draft_that_is_mostly_right_pays_within_few_rounds() -> None:
     plain, paced = ratio(world(XEON, PROMPT, novel(128, vocabulary=END), always(0.95)))
     assert plain.result.response_s > 1.5 * paced.result.response_s
     assert max(turn.guessed for turn in paced.turns[:8]) > 0
+
+
+def test_behind_a_long_prompt_its_end_is_read_first_and_the_rest_is_earned() -> None:
+    text = novel(128, vocabulary=END)
+    plain, whole = ratio(world(XEON, 2 * LEAST, text, always(0.9)))
+    _, both = ratio(world(XEON, 2 * LEAST, text, always(0.9), end=always(0.6)))
+    assert sum(len(turn.tokens) for turn in whole.turns if not turn.guessed) > 60, "waits until reading is affordable"
+    assert sum(len(turn.tokens) for turn in both.turns if not turn.guessed) < 8
+    assert plain.result.response_s > 1.5 * both.result.response_s
+    assert whole.result.response_s > 1.2 * both.result.response_s
+    found = log(world(XEON, 2 * LEAST, text, always(0.9), end=always(0.6)))
+    assert any("ms of reading were saved" in each.why for each in found)
+
+
+def test_a_prompt_s_end_that_misleads_costs_hardly_anything_and_is_left() -> None:
+    text = world(XEON, 2 * LEAST, novel(128, vocabulary=END), always(0.9), end=hopeless(0.9))
+    _, paced = ratio(text)
+    assert sum(turn.guessed for turn in paced.turns[:20]) < 8
+
+
+@pytest.mark.parametrize("prompt", [LEAST - 1, MOST_PROMPT + 1])
+def test_short_and_long_prompts_are_read_whole_or_not_at_all(prompt: int) -> None:
+    text = world(XEON, prompt, novel(40, vocabulary=END), hopeless(0.9), end=always(0.99))
+    _, paced = ratio(text)
+    assert paced.result.acceptance in (None, 0.0)
 
 
 def test_a_draft_that_cannot_pay_is_not_asked() -> None:
@@ -118,11 +166,7 @@ def turned(facts: Facts, length: int, *phases: Sureness) -> World:
 @given(
     facts=MACHINES,
     length=st.integers(5, 90),
-    phases=st.lists(
-        st.one_of(st.floats(0.01, 1).map(hopeless), st.floats(0.01, 0.999).map(always), st.just(classes(USUAL))),
-        min_size=2,
-        max_size=4,
-    ),
+    phases=st.lists(KINDS, min_size=2, max_size=4),
 )
 def test_a_draft_that_changes_character_costs_no_more(facts: Facts, length: int, phases: list[Sureness]) -> None:
     ratio(turned(facts, length, *phases))

@@ -25,7 +25,7 @@ DRAFTS = [
 ]  # fmt: skip
 WARM = {"max_tokens": 50, "temperature": 0.9, "seed": 6}
 DRAFT = ToyBackend(ToyModel(order=2, echo=6.0))
-EXACT = ("plain", "lookup", "chain", "staged", "tree", "copy", "merged", "paced")
+EXACT = ("plain", "lookup", "chain", "staged", "tree", "copy", "merged", "paced", "approximated")
 
 
 @pytest.fixture

@@ -24,6 +24,7 @@ from foretell.runtime.drafter import Drafter
 from foretell.runtime.pace import Pace
 from foretell.runtime.paced import PacedCopy
 from foretell.runtime.paced_model import PacedModel
+from foretell.runtime.paced_tail import KEPT, TOKENS, PacedTail, tail_of
 from foretell.runtime.tiers.content import Content
 from foretell.runtime.tiers.narrow import SIZES, Narrow
 from foretell.runtime.tiers.profit import Times, times
@@ -51,13 +52,13 @@ class Binding:
     def bound(self, pipeline: Pipeline) -> Bound:
         """A checked pipeline, ready to run. UsageError when it asks for what is not there."""
         copiers: list[PacedCopy] = []
-        models: dict[str, PacedModel] = {}
+        models: dict[str, PacedModel | PacedTail] = {}
 
         def make(statement: Draft) -> Source:
             source = self._source(statement, pipeline)
             if isinstance(source, PacedCopy):
                 copiers.append(source)
-            if isinstance(source, PacedModel):
+            if isinstance(source, PacedModel | PacedTail):
                 models[statement.name] = source
             return source if self.walk is None else Guarded(source, self.walk)
 
@@ -67,7 +68,7 @@ class Binding:
         tiers = self._tiers(out, models) if paced else None
         return out if tiers is None else replace(out, play=tiers.play, tiers=tiers)
 
-    def _tiers(self, bound: Bound, models: Mapping[str, PacedModel]) -> Tiers | None:
+    def _tiers(self, bound: Bound, models: Mapping[str, PacedModel | PacedTail]) -> Tiers | None:
         """Where the text does not depend on guesses; else it would depend on when something was built."""
         pipeline, pace = bound.pipeline, self.pace
         if not flags.tiers() or check(pipeline) != "exact":
@@ -77,7 +78,7 @@ class Binding:
         narrows = [self._narrow(each, models[each.name]) for each in paced if each.name in models]
         return Tiers(Rounds(pipeline, bound.play, labels, pace), [each for each in narrows if each])
 
-    def _narrow(self, statement: Draft, model: PacedModel) -> Narrow | None:
+    def _narrow(self, statement: Draft, model: PacedModel | PacedTail) -> Narrow | None:
         """A cut of the statement's model, if it can have one and what that saves is known."""
         cutter = None if self.drafter is None else self.drafter.cutter(statement)
         if self.drafter is None or cutter is None:
@@ -115,15 +116,24 @@ class Binding:
                 if statement.of == DRAFT
                 else f"pipeline {pipeline.name} asks the model {statement.of!r}: the draft model is called {DRAFT}"
             )
-        sampling, vocabulary, walk = self.sampling, self.vocabulary, self.walk
         deferring = any(each.proposal == statement.name for each in of_kind(pipeline, Defer))
-        reader = self.drafter.reader(statement)
+        whole, end = self._reading(statement, self.drafter, deferring=deferring), tail_of(statement)
+        if not isinstance(whole, PacedModel) or end is None or not self.drafter.shortens(end):
+            return whole
+        tail = self._reading(end, self.drafter)
+        return PacedTail(tail, whole, self.pace) if isinstance(tail, PacedModel) else whole
+
+    def _reading(self, statement: Draft, drafter: Drafter, *, deferring: bool = False) -> Source:
+        """A draft model that reads as much of the prompt as the statement says."""
+        sampling, vocabulary, walk = self.sampling, self.vocabulary, self.walk
+        reader = drafter.reader(statement)
         source = sources.make(statement, sampling, vocabulary, reader=reader, deferring=deferring, walk=walk)
         if not statement.paced:
             return source
         if not isinstance(source, ModelSource):
             raise ForetellError(f"the source of {statement.name} cannot be paced: leave out paced")
         known = self.facts.model(DRAFT)
+        known = replace(known, prompts={TOKENS: KEPT, **known.prompts})
         trade = known.trade(statement.vocabulary, statement.precision)
         chooses = statement.law in ("point", "coupled")
         return PacedModel(

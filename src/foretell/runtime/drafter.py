@@ -69,6 +69,10 @@ class Drafter:
         """These were measured: `costs` need not be asked, and tokens were seen so often, the most frequent first."""
         self._pass_costs, self.frequent = pass_costs, frequent
 
+    def shortens(self, statement: Draft) -> bool:  # noqa: ARG002 — scripts know only what was recorded
+        """Whether it can read as little of prompts as a statement says."""
+        return True
+
     def reader(self, statement: Draft) -> Reader:
         """What a statement reads with."""
         form = statement.vocabulary, statement.precision

@@ -31,7 +31,7 @@ UNTRIED: Final = 8  # guesses until the first of which its chain is short, howev
 SHORT: Final = 4
 PIECE: Final = 64  # rows of a pass that compares
 PASSES_FADE: Final = 0.1  # of passes per guess, per round
-RESERVE_MS: Final = 12.0  # that may be lost by its first steps, after reading the prompt
+RESERVE_MS: Final = 8.0  # that may be lost by its first steps, after reading the prompt
 DOUBTFUL: Final = 3  # rounds without a guess that is expected to pay until it counts as off
 BEHIND: Final = 8  # tokens that a model in use may have to read
 
@@ -106,6 +106,16 @@ class PacedModel:
             if not right:
                 break
 
+    @property
+    def begun(self) -> bool:
+        """Whether it has read the prompt in this generation."""
+        return self._begun
+
+    @property
+    def reading_ms(self) -> float:
+        """Of what it has not read; of the prompt, with its first steps behind that."""
+        return self._read_ms(self._unread) + (0.0 if self._begun else RESERVE_MS)
+
     def price(self, factor: float) -> None:
         """Its passes take so many times what they usually do, from now on."""
         self._pass_ms = self._usual_ms if factor == 1 else self._usual_ms.scaled(factor)
@@ -126,11 +136,25 @@ class PacedModel:
         if self._gated:
             return NO_STEPS
         wish = self.wish(terms)
-        reading = self._read_ms(self._unread) - self._read_ms(min(self._unread, 2))  # that comes before its chain
-        if not self._ready(wish, wish.value - best, reading, terms):
+        if not self._ready(wish, wish.value - best, self._extra_ms, terms):
             return NO_STEPS
-        reading = self._read_ms(self._unread) - self._read_ms(min(self._unread, 2))  # what the comparison left of it
-        return self.wish(terms, self._pace.room_ms - reading)
+        return self.wish(terms, self._pace.room_ms - self._extra_ms)  # of what the comparison left unread
+
+    def at_once(self, terms: Terms) -> Steps:
+        """The steps that it would make now, behind a prompt that it was kept from reading until now."""
+        if self._gated is None:
+            self._gated = not self._can_pay(terms)
+        if self._gated or self.reading_ms > terms.room_ms:
+            return NO_STEPS
+        steps = self.wish(terms, terms.room_ms - self._extra_ms)
+        if steps.value > 0:
+            self._switch(True, f"{self._extra_ms:.0f} ms of reading were saved")
+        return steps
+
+    @property
+    def _extra_ms(self) -> float:
+        """Of reading, before its chain."""
+        return self._read_ms(self._unread) - self._read_ms(min(self._unread, 2))
 
     def wish(self, terms: Terms, room_ms: float = inf) -> Steps:
         """What it would do this round, had it read the text; as far as a loss of so many ms allows."""
@@ -172,7 +196,7 @@ class PacedModel:
         hopes = self._hope * (min(rounds, AHEAD) if self._begun else rounds)
         if self._missed < WORTH * extra or hopes < HOPES * extra:
             return False
-        if self._read_ms(self._unread) + (0.0 if self._begun else RESERVE_MS) > terms.room_ms:
+        if self.reading_ms > terms.room_ms:
             self._hold(f"reading takes {reading:.0f} ms, and {terms.room_ms:.0f} ms may be lost")
             return False
         self._switch(True, f"gains {self._hope:.2f} tokens a round for {reading:.0f} ms of reading")
@@ -224,7 +248,10 @@ class PacedModel:
 
     def propose(self, limit: int) -> Proposal:
         """The steps that the round takes."""
-        granted = self._pace.stepped(self, limit)
+        return self.step(self._pace.stepped(self, limit), limit)
+
+    def step(self, granted: Steps, limit: int) -> Proposal:
+        """These steps."""
         if granted is NO_STEPS or limit < 1:
             return _NONE
         if self._text:

@@ -22,6 +22,7 @@ from foretell.lab.replay.trace import About, Along, Guessed, Sayings, Text, vari
 from foretell.lab.replay.world import AS_IT_IS, Variant
 from foretell.passes.rewrite import of_kind
 from foretell.profile.machine import machine
+from foretell.runtime.paced_tail import tail_of
 
 STEPS: Final = 10  # guesses of a chain: as far as the shipped trees go
 TOP: Final = 4  # likeliest tokens of a place: the shipped trees have two siblings beside a guess
@@ -57,6 +58,7 @@ def about(model: Model, *, max_tokens: int, temperature: float = 0.0, seed: int 
 def variants(pipelines: Iterable[Pipeline | None]) -> list[Variant]:
     """Those of the draft model that these pipelines ask, and the model as it is."""
     drafts = [each for pipeline in pipelines if pipeline is not None for each in of_kind(pipeline, Draft) if each.of]
+    drafts += [tail for tail in map(tail_of, drafts) if tail is not None]
     return list(dict.fromkeys([AS_IT_IS, *((each.vocabulary, each.precision, each.prompt) for each in drafts)]))
 
 

@@ -108,6 +108,10 @@ class NullDrafter(Drafter):
         self._world, self._clock = world, clock
         self._read: dict[str, Reader] = {}  # by statement
 
+    def shortens(self, statement: Draft) -> bool:
+        """Whether that was recorded: a trace of before has nothing behind the end of the prompt alone."""
+        return self._world.variant(statement) in self._world.drafts
+
     def reader(self, statement: Draft) -> Reader:
         """A sequence of its own for the statement, which reads as much of the prompt as that says."""
         if statement.name not in self._read:
