@@ -64,7 +64,10 @@ def test_pipelines(
     [
         (["-O9"], "there is no level 'O9'; there are O0, O1, O2, O3, Oe"),
         (["-O", "fast"], "no level 'Ofast'"),
-        (["--pipeline", "nowhere"], "there is no pipeline 'nowhere': give a text file, or one of approximated, cascade, chain,"),
+        (
+            ["--pipeline", "nowhere"],
+            "there is no pipeline 'nowhere': give a text file, or one of approximated, cascade, chain,",
+        ),
         (["--pipeline", "/"], "cannot read the pipeline '/': "),
         (["--pipeline", "chain"], "pipeline chain asks a draft model: give one with --draft"),
         (["--pipeline", "constrained"], "pipeline constrained is constrained: give --schema, --regex or --grammar"),

@@ -84,7 +84,7 @@ def test_the_docs_list_them() -> None:
 
 
 def test_an_unknown_one() -> None:
-    with pytest.raises(UsageError, match=r"there is no preset 'chian'; there are cascade, chain, constrained"):
+    with pytest.raises(UsageError, match=r"there is no preset 'chian'; there are approximated, cascade, chain"):
         presets.load("chian")
     with pytest.raises(UsageError, match="no preset"):
         presets.load("../presets/chain")
