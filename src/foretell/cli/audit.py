@@ -141,10 +141,10 @@ def _show(findings: "Sequence[Finding]") -> None:
 
 
 def _write(path: Path, text: str) -> None:
-    from foretell.errors import ForetellError
+    from foretell.errors import ForetellError, why
 
     try:
         path.write_text(text, encoding="utf-8")
     except OSError as error:
-        raise ForetellError(f"cannot write {path}: {error.strerror or error}; give another --output") from error
+        raise ForetellError(f"cannot write {path}: {why(error)}; give another --output") from error
     typer.echo(f"certificate: {path}", err=True)

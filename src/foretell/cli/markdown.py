@@ -23,7 +23,7 @@ def speeds(found: Figures) -> str:
     if rows:
         rows[-1][0] = f"**{rows[-1][0]}**"
     lines = [["class", *columns], ["---"] * (1 + len(columns)), *rows]
-    return "\n".join([*(f"| {' | '.join(line)} |" for line in lines), "", _about(found, rivals)])
+    return "\n".join([*(f"| {' | '.join(line)} |" for line in lines), "", _about(found)])
 
 
 Column = dict[str, str]  # class → cell
@@ -65,13 +65,11 @@ def _rival(configuration: str, rivals: Sequence[str]) -> str | None:
     return next((rival for rival in rivals if configuration.startswith(f"{rival} ")), None)
 
 
-def _about(found: Figures, rivals: Sequence[str]) -> str:
+def _about(found: Figures) -> str:
     draft = f" with {found['draft']}" if found["draft"] else ""
     prompts = max((each["prompts"] for its in found["configurations"].values() for each in its.values()), default=0)
     how = "greedy" if not found["temperature"] else f"temperature {found['temperature']}"
-    versions = "".join(
-        f"; {each['name']}: {each['version']}" for each in found.get("peers", ()) if each["name"] in rivals
-    )
+    versions = "".join(f"; {each['name']}: {each['version']}" for each in found.get("peers", ()))
     date = datetime.now(UTC).date()
     return (
         f"{found['model']}{draft}, {found['machine']}, {date}; {prompts} prompts, {how}, up to {found['max_tokens']} "

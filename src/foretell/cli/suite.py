@@ -66,8 +66,11 @@ def suite(
         raise UsageError(f"temperature is {temperature}, but rivals are compared greedily: leave it out")
     with contextlib.ExitStack() as stack:
         loaded = stack.enter_context(options.opened(model, threads, context, draft))
-        who: list[Configuration] = [Ours(REFERENCE, loaded, sampling | Options(speculation=False))]
-        who += [each.ours(loaded, sampling) for each in level_contenders(loaded, [OURS]) if each.name == OURS]
+        _, ours = level_contenders(loaded, [OURS])
+        who: list[Configuration] = [
+            Ours(REFERENCE, loaded, sampling | Options(speculation=False)),
+            ours.ours(loaded, sampling),
+        ]
         facts = facts_of("suite", file, (loaded.name, draft), max_tokens, temperature, seed, repeats)
         if peer:
             room = max(len(loaded.encode(prompt.text)) for prompt in prompts) + max_tokens

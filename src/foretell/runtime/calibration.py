@@ -259,7 +259,7 @@ def write(path: Path, calibration: Calibration) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_whole(path, text(calibration))
     except OSError as error:
-        raise ForetellError(f"cannot write the calibration {path}: {error.strerror or error}; give --output") from error
+        raise ForetellError(f"cannot write the calibration {path}: {why(error)}; give --output") from error
 
 
 def kept(folder: Path, target: Model, draft: Model) -> Path:

@@ -131,9 +131,7 @@ class PacedModel:
 
     def offer(self, terms: Terms, best: float) -> Steps:
         """See `pace.Drafter`."""
-        if self._gated is None:
-            self._gated = not self._can_pay(terms)
-        if self._gated:
+        if self._is_gated(terms):
             return NO_STEPS
         wish = self.wish(terms)
         if not self._ready(wish, wish.value - best, self._extra_ms, terms):
@@ -142,9 +140,7 @@ class PacedModel:
 
     def at_once(self, terms: Terms) -> Steps:
         """The steps that it would make now, behind a prompt that it was kept from reading until now."""
-        if self._gated is None:
-            self._gated = not self._can_pay(terms)
-        if self._gated or self.reading_ms > terms.room_ms:
+        if self._is_gated(terms) or self.reading_ms > terms.room_ms:
             return NO_STEPS
         steps = self.wish(terms, terms.room_ms - self._extra_ms)
         if steps.value > 0:
@@ -166,6 +162,11 @@ class PacedModel:
         while most > 0 and first_ms + most * worst_ms - self._pass_ms(1) + costs[most] - costs[0] > room_ms:
             most -= 1
         return steps(self.doubts.right, self.doubts.share, costs, terms.rate, (first_ms, later_ms), most)
+
+    def _is_gated(self, terms: Terms) -> bool:
+        if self._gated is None:
+            self._gated = not self._can_pay(terms)
+        return self._gated
 
     def _can_pay(self, terms: Terms) -> bool:
         """Whether its chains would pay on this machine if every guess were right and nothing had to be read."""

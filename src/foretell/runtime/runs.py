@@ -114,7 +114,7 @@ def write(path: Path, run: Run) -> None:
     except OSError as error:
         with contextlib.suppress(OSError):
             new.unlink(missing_ok=True)
-        raise ForetellError(f"cannot write the run {path}: {error.strerror or error}; give another file") from error
+        raise ForetellError(f"cannot write the run {path}: {why(error)}; give another file") from error
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from types import FrameType
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from foretell.errors import ForetellError
+from foretell.errors import ForetellError, why
 from foretell.serve.app import Application, Served
 from foretell.serve.guard import Guard
 from foretell.serve.refusal import Refusal
@@ -75,16 +75,14 @@ def listen(host: str, port: int) -> socket.socket:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         bound = socket.socket(family, kind, protocol)
     except OSError as error:
-        raise ForetellError(f"cannot listen at {host}: {error.strerror or error}; choose another --host") from error
+        raise ForetellError(f"cannot listen at {host}: {why(error)}; choose another --host") from error
     try:
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         bound.bind(address)
         bound.listen(1)
     except OSError as error:
         bound.close()
-        raise ForetellError(
-            f"cannot listen at {host}, port {port}: {error.strerror or error}; choose another --port"
-        ) from error
+        raise ForetellError(f"cannot listen at {host}, port {port}: {why(error)}; choose another --port") from error
     return bound
 
 

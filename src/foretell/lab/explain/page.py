@@ -3,7 +3,7 @@
 from datetime import datetime
 from pathlib import Path
 
-from foretell.errors import ForetellError
+from foretell.errors import ForetellError, why
 from foretell.lab.explain import plots
 from foretell.lab.explain.energy_card import energy_card, tile
 from foretell.lab.explain.explanation import Explanation
@@ -17,7 +17,7 @@ def write_page(path: Path, said: Explanation) -> None:
     try:
         path.write_text(page(said), encoding="utf-8")
     except OSError as error:
-        raise ForetellError(f"cannot write the page {path}: {error.strerror or error}; give another file") from error
+        raise ForetellError(f"cannot write the page {path}: {why(error)}; give another file") from error
 
 
 def page(said: Explanation) -> str:

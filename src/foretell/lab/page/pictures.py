@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from foretell.errors import ForetellError
+from foretell.errors import ForetellError, why
 from foretell.lab.page.marks import MARKS, colours
 
 _INCH: Final = 96.0  # SVG's units in an inch
@@ -39,7 +39,7 @@ def write_png(path: Path, svg: str) -> None:
     try:
         figure.savefig(path)
     except OSError as error:
-        raise ForetellError(f"cannot write {path}: {error.strerror or error}; give another --out") from error
+        raise ForetellError(f"cannot write {path}: {why(error)}; give another --out") from error
 
 
 def _draw(axes: Any, each: ET.Element, order: int) -> None:

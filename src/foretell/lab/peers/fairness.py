@@ -1,8 +1,10 @@
-"""Whether a llama.cpp was compiled for this machine: a rival without the instructions that we use is no rival."""
+"""What makes a comparison fair: a rival has the instructions that we use, and no idle thread is in anybody's way."""
 
 from collections.abc import Mapping
 
 from foretell.errors import ForetellError
+
+SETTLE_S = 0.03  # around a request: threads that ran last wait busily for a while (OpenMP up to 15 ms)
 
 # Our instruction set → the names, in llama.cpp's words, of what a build must have to be compared with it.
 NEEDED = {"avx512": ("AVX512", "AVX512_VNNI"), "avx2": ("AVX2", "FMA", "F16C"), "portable": ()}

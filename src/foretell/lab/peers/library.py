@@ -10,10 +10,9 @@ from pathlib import Path
 from time import sleep
 from typing import Any, Final, Self
 
+from foretell.lab.peers.fairness import SETTLE_S
 from foretell.lab.peers.process import Worker
 from foretell.runtime.events import Result
-
-SETTLE_S: Final = 0.03  # around a request: threads that ran last wait busily for a while (OpenMP up to 15 ms)
 
 
 @dataclass(frozen=True, slots=True)

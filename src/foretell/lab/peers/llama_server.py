@@ -18,14 +18,13 @@ from time import monotonic, perf_counter, sleep
 from typing import Any, Final, Self
 
 from foretell.errors import ForetellError, UsageError
-from foretell.lab.peers.fairness import features
+from foretell.lab.peers.fairness import SETTLE_S, features
 from foretell.runtime.events import Result
 
 KINDS: Final = ("plain", "n-gram", "draft")
 NGRAM: Final = "ngram-simple"  # of the server's ways to guess from the text
 SPARE_TOKENS: Final = 128  # of its context, beyond a prompt and its answer: for guesses
 READY_S: Final = 300.0  # most time to load a model
-_SETTLE_S: Final = 0.03  # around a request: threads that ran last wait busily for a while (OpenMP up to 15 ms)
 _ANSWER_S: Final = 600.0  # most time between two pieces of an answer
 _HOST: Final = "127.0.0.1"
 
@@ -138,13 +137,13 @@ class LlamaServer:
             "stream": True,
             "return_tokens": True,
         }
-        sleep(_SETTLE_S)
+        sleep(SETTLE_S)
         started = perf_counter()
         try:
             pieces = list(self._answer(request))
         except (OSError, http.client.HTTPException, ValueError) as error:
             raise ForetellError(f"{self.name} gave no answer ({error}): {self._last_words()}") from error
-        sleep(_SETTLE_S)
+        sleep(SETTLE_S)
         if not pieces or not pieces[-1].fields.get("stop"):
             said = pieces[-1].fields if pieces else "nothing"
             raise ForetellError(f"{self.name} broke off its answer, last with {said}: {self._last_words()}")

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from foretell.errors import ForetellError
+from foretell.errors import ForetellError, why
 from foretell.lab.page.pictures import write_png
 from foretell.lab.report import plots
 from foretell.lab.report.cards import acceptance
@@ -18,7 +18,7 @@ def write(folder: Path, said: Report) -> tuple[list[Path], str]:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / PAGE).write_text(page(said), encoding="utf-8")
     except OSError as error:
-        raise ForetellError(f"cannot write {folder / PAGE}: {error.strerror or error}; give another --out") from error
+        raise ForetellError(f"cannot write {folder / PAGE}: {why(error)}; give another --out") from error
     files = [folder / PAGE]
     try:
         for number, its in enumerate(said.sections, 1):

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from foretell.errors import ForetellError
+from foretell.errors import ForetellError, why
 from foretell.lab.page import marks
 from foretell.lab.page.parts import card, document, key, resource
 from foretell.lab.page.svg import Markup, tag
@@ -51,7 +51,7 @@ def write_page(path: Path) -> None:
     try:
         path.write_text(text, encoding="utf-8")
     except OSError as error:
-        raise ForetellError(f"cannot write the page {path}: {error.strerror or error}; give another --out") from error
+        raise ForetellError(f"cannot write the page {path}: {why(error)}; give another --out") from error
 
 
 def page(its: Example, found: Sequence[Mean], pairs: Sequence[Coupled]) -> str:

@@ -44,11 +44,11 @@ class Model:
     def __init__(
         self, *, path: str, draft: str | None, kinds: list[str], threads: int, context: int, end_ids: list[int]
     ) -> None:
+        del context  # its cache grows as it needs
         torch.set_num_threads(threads)
         self._end_ids = end_ids
         self._target = _loaded(path)
         self._draft = _loaded(draft) if draft and "draft" in kinds else None
-        self._context = context
         processor = torch.backends.cpu.get_cpu_capability()
         info = f"{processor}, {torch.get_num_threads()} threads, bfloat16"
         self.about = {
